@@ -1,0 +1,24 @@
+/** The time and its timers, as an argument, so that tests decide what time it is. */
+export interface Clock {
+  /** Epoch milliseconds. */
+  now(): number
+  /** Calls `run` once after `delayMs`; returns the function that cancels it. Never keeps the process alive. */
+  after(delayMs: number, run: () => void): () => void
+}
+
+/** The clock of the machine. */
+export function createSystemClock(): Clock {
+  return {
+    now: () => Date.now(),
+    after(delayMs, run) {
+      const timer = setTimeout(run, delayMs)
+      timer.unref()
+      return () => clearTimeout(timer)
+    }
+  }
+}
+
+/** The instant as the API shows it: ISO 8601 in UTC with milliseconds and `Z`. */
+export function isoInstant(epochMs: number): string {
+  return new Date(epochMs).toISOString()
+}

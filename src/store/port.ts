@@ -1,0 +1,82 @@
+/**
+ * The storage port: what a standalone MongoDB and an embedded SQLite can both keep, and nothing more (ADR 0002).
+ *
+ * Paths are member names joined by dots (`holds.abc.amount`); a segment matches `[A-Za-z0-9_:-]{1,128}`.
+ * Every operation is atomic by itself and durable when its promise resolves.
+ */
+export type Scalar = string | number | boolean | null
+
+export interface Document {
+  id: string
+}
+
+/** All conditions must hold, else the operation changes nothing and answers false. */
+export interface Guard {
+  /** The member is there and equal. `null` matches a stored null only. */
+  equal?: Record<string, Scalar>
+  /** The member is there and >= the bound. */
+  gte?: Record<string, number | string>
+  /** The member is there and < the bound. */
+  lt?: Record<string, number | string>
+  /** Whether the member is there. */
+  exists?: Record<string, boolean>
+}
+
+export interface Change {
+  /** Values become part of the document; parents of a path are created. */
+  set?: Record<string, unknown>
+  /** Safe integers; an absent member counts as 0. */
+  inc?: Record<string, number>
+  /** The larger of the stored and the given number; an absent member is set. */
+  max?: Record<string, number>
+  unset?: string[]
+}
+
+/** A document of another collection that appears there exactly once if and only if the operation applied. */
+export interface Append {
+  collection: string
+  document: Document
+}
+
+export interface ListQuery {
+  /** Equality and range conditions; bounded by an index declared in collections.ts. */
+  where?: Guard
+  /** Sorted by this member, ties by id in the same direction. Default: by id, ascending. */
+  order?: { by: string; direction: 'asc' | 'desc' }
+  /** Start behind this row of the order: the value of `order.by` and the id. */
+  after?: { value: Scalar; id: string }
+  /** 1–1000. */
+  limit: number
+}
+
+export interface Collection<D extends Document> {
+  /** False if the id or a unique key is taken; then nothing is stored or appended. */
+  insert(document: D, append?: Append[]): Promise<boolean>
+  get(id: string): Promise<D | undefined>
+  /** False if there is no such document, the guard does not hold, or a unique key would be taken twice. */
+  update(id: string, guard: Guard, change: Change, append?: Append[]): Promise<boolean>
+  /** False if there is no such document or the guard does not hold. */
+  remove(id: string, guard?: Guard): Promise<boolean>
+  list(query: ListQuery): Promise<D[]>
+  /** Number of documents that match. */
+  count(where: Guard): Promise<number>
+}
+
+export interface Store {
+  collection<D extends Document>(name: string): Collection<D>
+  /** Resolves when the store answers. @throws store_unavailable */
+  ping(): Promise<void>
+  /** Waits for what is under way, then releases the store. */
+  close(): Promise<void>
+}
+
+/** What an adapter must know of a collection; the list is collections.ts. */
+export interface CollectionSpec {
+  name: string
+  /** Members that are unique together; documents lacking one of them are outside the rule. */
+  unique?: string[][]
+  /** Members of one index, in order: equality members first, then the order member (ties by id are added). */
+  indexes?: string[][]
+  /** Members that may never become negative, checked by the database itself where it can. */
+  nonNegative?: string[]
+}
