@@ -14,7 +14,11 @@ export interface Ids {
 
 /** Identifiers from the operating system's random source. */
 export function createIds(): Ids {
-  return { uuid: () => randomUUID(), run: () => base32(randomBytes(17)), secret: () => randomBytes(32).toString('base64url') }
+  return {
+    uuid: () => randomUUID(),
+    run: () => base32(randomBytes(17)),
+    secret: () => randomBytes(32).toString('base64url')
+  }
 }
 
 /** The run id that belongs to these parts, always the same one: 26 characters of `[a-z2-7]`. */

@@ -204,13 +204,29 @@ export interface Collections {
 /** Unique keys and indexes of every collection, created at start by both adapters. */
 export const collections: CollectionSpec[] = [
   { name: 'meta' },
-  { name: 'users', unique: [['usernameKey'], ['email']], indexes: [['role', 'isActive'], ['usernameKey'], ['createdAt']] },
+  {
+    name: 'users',
+    unique: [['usernameKey'], ['email']],
+    indexes: [['role', 'isActive'], ['usernameKey'], ['createdAt']]
+  },
   { name: 'token_families', indexes: [['userId'], ['expiresAt']] },
   { name: 'refresh_tokens', indexes: [['familyId'], ['expiresAt']] },
   { name: 'revoked_tokens', indexes: [['expiresAt']] },
   { name: 'chatflows', indexes: [['status'], ['createdAt']] },
-  { name: 'grants', indexes: [['userId', 'isActive'], ['chatflowId', 'isActive', 'assignedAt']] },
-  { name: 'sessions', indexes: [['userId', 'createdAt'], ['userId', 'chatflowId', 'createdAt']] },
+  {
+    name: 'grants',
+    indexes: [
+      ['userId', 'isActive'],
+      ['chatflowId', 'isActive', 'assignedAt']
+    ]
+  },
+  {
+    name: 'sessions',
+    indexes: [
+      ['userId', 'createdAt'],
+      ['userId', 'chatflowId', 'createdAt']
+    ]
+  },
   { name: 'messages', indexes: [['sessionId', 'position']] },
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
   {
@@ -218,5 +234,8 @@ export const collections: CollectionSpec[] = [
     indexes: [['accountId', 'isPosting', 'at'], ['accountId', 'at'], ['requestId']]
   },
   { name: 'requests', indexes: [['expiresAt']] },
-  { name: 'audit_entries', indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']] }
+  {
+    name: 'audit_entries',
+    indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']]
+  }
 ]

@@ -1,0 +1,48 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import fp from 'fastify-plugin'
+
+/**
+ * Who may use a route. `prediction` is `user` plus, in this order, the rate limit, the grant, the session fence
+ * and the credit hold: the steps in front of everything that reaches Flowise.
+ */
+export type Access = 'public' | 'user' | 'admin' | 'prediction'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access
+  }
+}
+
+type Hooks = RouteOptions['preHandler']
+
+/** Puts the hooks of its access level on every route, and refuses to start when a route declares none. */
+export default fp(
+  async function guard(app: FastifyInstance) {
+    const seen: { url: string; route: RouteOptions; guardedAs: Access | undefined }[] = []
+    app.addHook('onRoute', function guardRoute(route) {
+      const access = route.config?.access
+      seen.push({ url: `${String(route.method)} ${route.url}`, route, guardedAs: access })
+      if (access === undefined || access === 'public') return
+      const onRequest = [app.authenticate]
+      if (access === 'admin') onRequest.push(app.requireAdmin)
+      if (access === 'prediction') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
+      route.onRequest = [...onRequest, ...asList(route.onRequest)]
+      if (access === 'prediction')
+        route.preHandler = [...asList(route.preHandler), app.requireGrant, app.openExchange, app.holdCredits]
+    })
+    app.addHook('onReady', async function checkRoutes() {
+      for (const { url, route, guardedAs } of seen) {
+        const access = route.config?.access
+        if (access === undefined) throw new Error(`Route ${url} declares no config.access.`)
+        if (access !== 'public' && access !== guardedAs)
+          throw new Error(`Route ${url} changed its access after it was guarded.`)
+      }
+    })
+  },
+  { name: 'guard', dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'credits'] }
+)
+
+function asList(hooks: Hooks): never[] {
+  if (hooks === undefined) return []
+  return (Array.isArray(hooks) ? hooks : [hooks]) as never[]
+}

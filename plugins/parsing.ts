@@ -1,0 +1,65 @@
+import { isUtf8 } from 'node:buffer'
+import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { parse } from 'secure-json-parse'
+import { AppError } from '../src/errors.ts'
+
+const MAX_DEPTH = 64
+
+/**
+ * Reading and checking of input: JSON must be valid UTF-8 and not nested beyond reason; bodies are never converted
+ * (`"5"` is no number), query and path members are; members a schema does not list are dropped.
+ */
+export default fp(
+  async function parsing(app: FastifyInstance) {
+    app.removeContentTypeParser(['application/json', 'text/plain'])
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, function readJson(_request, body, done) {
+      try {
+        done(null, parseJson(body as Buffer))
+      } catch (error) {
+        done(error instanceof Error ? error : new AppError('malformed_json'))
+      }
+    })
+    const strict = new Ajv({ ...ajvOptions, coerceTypes: false })
+    const converting = new Ajv({ ...ajvOptions, coerceTypes: true })
+    for (const ajv of [strict, converting]) ajv.addKeyword('example')
+    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : converting).compile(schema))
+  },
+  { name: 'parsing', dependencies: ['problem'] }
+)
+
+const ajvOptions = { removeAdditional: true, useDefaults: true, allErrors: false, strict: false } as const
+
+/**
+ * Parses the bytes of a JSON body; an empty body is undefined.
+ * @throws malformed_json for bad syntax, invalid UTF-8, a `__proto__` member, or nesting beyond 64 levels
+ */
+export function parseJson(body: Buffer): unknown {
+  if (body.length === 0) return undefined
+  if (!isUtf8(body)) throw new AppError('malformed_json', { detail: 'The body is not valid UTF-8.' })
+  if (isTooDeep(body))
+    throw new AppError('malformed_json', { detail: `The body is nested deeper than ${MAX_DEPTH} levels.` })
+  try {
+    return parse(body.toString('utf8'), { protoAction: 'error', constructorAction: 'error' })
+  } catch (cause) {
+    throw new AppError('malformed_json', {}, { cause })
+  }
+}
+
+/** Counts brackets outside strings: cheaper and safer than walking the parsed value. */
+function isTooDeep(body: Buffer): boolean {
+  let depth = 0
+  let isInString = false
+  for (let index = 0; index < body.length; index++) {
+    const byte = body[index]
+    if (isInString) {
+      if (byte === 0x5c) index++
+      else if (byte === 0x22) isInString = false
+    } else if (byte === 0x22) isInString = true
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > MAX_DEPTH) return true
+    } else if (byte === 0x7d || byte === 0x5d) depth--
+  }
+  return false
+}

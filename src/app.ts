@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import autoload from '@fastify/autoload'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import audit from '../plugins/audit.ts'
+import auth from '../plugins/auth.ts'
+import bus from '../plugins/bus.ts'
+import chatflows from '../plugins/chatflows.ts'
+import configuration from '../plugins/configuration.ts'
+import cors from '../plugins/cors.ts'
+import credits from '../plugins/credits.ts'
+import exchange from '../plugins/exchange.ts'
+import flowise from '../plugins/flowise.ts'
+import guard from '../plugins/guard.ts'
+import history from '../plugins/history.ts'
+import lifecycle from '../plugins/lifecycle.ts'
+import metrics from '../plugins/metrics.ts'
+import openapi from '../plugins/openapi.ts'
+import parsing from '../plugins/parsing.ts'
+import permissions from '../plugins/permissions.ts'
+import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
+import rateLimit from '../plugins/rate-limit.ts'
+import requestContext, { requestIdOf } from '../plugins/request-context.ts'
+import store from '../plugins/store.ts'
+import users from '../plugins/users.ts'
+import type { Bus } from './bus/port.ts'
+import { canonicalUrl } from './canonical-url.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Ids } from './ids.ts'
+import type { Store } from './store/port.ts'
+
+/** What buildApp is given besides the configuration: the outside world, which tests replace in part. */
+export interface Parts {
+  clock: Clock
+  ids: Ids
+  store: Store
+  bus: Bus
+  /** Signing secret of access tokens. */
+  jwtSecret: string
+  /** Base URL of Flowise, or of the demo that stands in for it. */
+  flowiseUrl: string
+  isDemo: boolean
+  logger: FastifyServerOptions['logger']
+}
+
+/** The whole gateway, ready to listen or to inject; reads no environment and opens no port. */
+export async function buildApp(config: Config, parts: Parts): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: parts.logger ?? false,
+    disableRequestLogging: true,
+    trustProxy: config.trustProxy,
+    bodyLimit: 1024 * 1024,
+    requestTimeout: 0,
+    genReqId: requestIdOf,
+    rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
+    frameworkErrors: (error, request, reply) => void sendProblem(toAppError(error), request, reply),
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
+    forceCloseConnections: 'idle',
+    return503OnClosing: false
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  // The order is the order of the hooks: it is the security model.
+  await app.register(configuration, { config, parts })
+  await app.register(problem)
+  await app.register(requestContext)
+  await app.register(parsing)
+  await app.register(lifecycle)
+  await app.register(metrics)
+  await app.register(cors)
+  await app.register(openapi)
+  await app.register(store)
+  await app.register(bus)
+  await app.register(users)
+  await app.register(auth)
+  await app.register(audit)
+  await app.register(rateLimit)
+  await app.register(flowise)
+  await app.register(chatflows)
+  await app.register(permissions)
+  await app.register(history)
+  await app.register(credits)
+  await app.register(exchange)
+  await app.register(guard)
+  await app.register(autoload, {
+    dir: join(import.meta.dirname, '../routes'),
+    forceESM: true,
+    ignorePattern: /\.d\.ts$/
+  })
+  return app
+}
