@@ -13,18 +13,18 @@ declare module 'fastify' {
 /** What is running, what repeats, and how it ends. */
 export default fp(
   async function lifecycle(app: FastifyInstance) {
-    const lifecycle = createLifecycle({
+    const life = createLifecycle({
       clock: app.clock,
       drainMs: app.config.drainMs,
       onError: (name, err) => app.log.error({ err, job: name }, 'background work failed')
     })
-    app.decorate('lifecycle', lifecycle)
+    app.decorate('lifecycle', life)
     app.decorate('refuseWhileDraining', async function refuseWhileDraining() {
-      if (lifecycle.isDraining) throw new AppError('draining', { retryAfterSeconds: 5 })
+      if (life.isDraining) throw new AppError('draining', { retryAfterSeconds: 5 })
     })
     // Before onClose: there the store would be closed first, with work still writing to it.
     app.addHook('preClose', async function endWork() {
-      await lifecycle.close()
+      await life.close()
     })
   },
   { name: 'lifecycle', dependencies: ['configuration'] }

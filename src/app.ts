@@ -21,6 +21,8 @@ import permissions from '../plugins/permissions.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestContext, { requestIdOf } from '../plugins/request-context.ts'
+import requestLog from '../plugins/request-log.ts'
+import securityHeaders from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
 import users from '../plugins/users.ts'
 import type { Bus } from './bus/port.ts'
@@ -64,9 +66,11 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(configuration, { config, parts })
   await app.register(problem)
   await app.register(requestContext)
+  await app.register(metrics)
+  await app.register(requestLog)
+  await app.register(securityHeaders)
   await app.register(parsing)
   await app.register(lifecycle)
-  await app.register(metrics)
   await app.register(cors)
   await app.register(openapi)
   await app.register(store)

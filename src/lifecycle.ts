@@ -24,7 +24,7 @@ export interface LifecycleOptions {
   clock: Clock
   drainMs: number
   /** Told of everything that failed with nobody waiting for it. */
-  onError(name: string, error: unknown): void
+  onError: (name: string, error: unknown) => void
 }
 
 /** The lifecycle of one process. */

@@ -1,0 +1,26 @@
+import { finished } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** One log line and one observation per request, whichever way it ended. */
+export default fp(
+  async function requestLog(app: FastifyInstance) {
+    app.addHook('onRequest', function followRequest(request, reply, done) {
+      // onResponse stays silent when a client leaves a stream; this fires exactly once.
+      finished(reply.raw, () => {
+        const { method } = request
+        // The pattern and not the address: that one may carry ids and whatever a client wrote into it.
+        const route = request.routeOptions.url ?? 'unmatched'
+        const status = reply.raw.statusCode
+        const isAborted = !reply.raw.writableFinished
+        app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
+        request.log.info(
+          { method, route, status, ms: Math.round(reply.elapsedTime * 10) / 10, ...(isAborted ? { isAborted } : {}) },
+          'request completed'
+        )
+      })
+      done()
+    })
+  },
+  { name: 'request-log', dependencies: ['metrics', 'request-context'] }
+)

@@ -1,0 +1,103 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+export interface PredictionEnd {
+  kind: 'json' | 'sse'
+  /** A value of the credit outcome table: a small, fixed set. */
+  ending: string
+  seconds: number
+  firstEventSeconds?: number
+  tokens?: number
+}
+
+export interface RequestEnd {
+  method: string
+  /** The route pattern, never the address asked for. */
+  route: string
+  status: number
+  seconds: number
+}
+
+/** What the gateway counts; every label has few values, so that no client can make the series grow. */
+export interface Metrics {
+  readonly registry: Registry
+  requestEnded(end: RequestEnd): void
+  predictionStarted(kind: 'json' | 'sse'): void
+  predictionEnded(end: PredictionEnd): void
+  creditsMoved(kind: 'held' | 'charged' | 'released', micro: number): void
+  upstreamFailed(code: string): void
+  /** Problems that the last check of the ledger found; 0 is the only good value. */
+  ledgerDrift(count: number): void
+  pingSent(): void
+}
+
+const MICRO = 1_000_000
+const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+const PREDICTION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600]
+
+/** Counters in a registry of their own: two gateways in one process do not share numbers. */
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const requests = new Histogram({
+    name: 'gateway_http_request_duration_seconds',
+    help: 'HTTP requests by method, route and status class',
+    labelNames: ['method', 'route', 'status'],
+    buckets: REQUEST_SECONDS,
+    registers
+  })
+  const running = new Gauge({
+    name: 'gateway_predictions_running',
+    help: 'Predictions that are running now',
+    labelNames: ['kind'],
+    registers
+  })
+  const predictions = new Histogram({
+    name: 'gateway_prediction_duration_seconds',
+    help: 'Predictions by how they ended',
+    labelNames: ['kind', 'ending'],
+    buckets: PREDICTION_SECONDS,
+    registers
+  })
+  const firstEvents = new Histogram({
+    name: 'gateway_prediction_first_event_seconds',
+    help: "Time to Flowise's first event or JSON answer",
+    labelNames: ['kind'],
+    buckets: PREDICTION_SECONDS,
+    registers
+  })
+  const tokens = new Counter({ name: 'gateway_prediction_tokens_total', help: 'Tokens Flowise reported', registers })
+  const credits = new Counter({
+    name: 'gateway_credits_total',
+    help: 'Credits by what happened to them',
+    labelNames: ['kind'],
+    registers
+  })
+  const failures = new Counter({
+    name: 'gateway_upstream_failures_total',
+    help: 'Predictions that Flowise failed, by error code',
+    labelNames: ['code'],
+    registers
+  })
+  const drift = new Gauge({ name: 'gateway_ledger_drift', help: 'Accounts whose ledger does not add up', registers })
+  const pings = new Counter({ name: 'gateway_sse_pings_total', help: 'Pings sent into silent streams', registers })
+  for (const kind of ['json', 'sse']) running.set({ kind }, 0)
+  for (const kind of ['held', 'charged', 'released']) credits.inc({ kind }, 0)
+
+  return {
+    registry,
+    requestEnded: ({ method, route, status, seconds }) =>
+      requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
+    predictionStarted: (kind) => running.inc({ kind }),
+    predictionEnded({ kind, ending, seconds, firstEventSeconds, tokens: count }) {
+      running.dec({ kind })
+      predictions.observe({ kind, ending }, seconds)
+      if (firstEventSeconds !== undefined) firstEvents.observe({ kind }, firstEventSeconds)
+      if (count !== undefined) tokens.inc(count)
+    },
+    creditsMoved: (kind, micro) => credits.inc({ kind }, micro / MICRO),
+    upstreamFailed: (code) => failures.inc({ code }),
+    ledgerDrift: (count) => drift.set(count),
+    pingSent: () => pings.inc()
+  }
+}
