@@ -7,12 +7,12 @@ export default fp(
   async function requestLog(app: FastifyInstance) {
     app.addHook('onRequest', function followRequest(request, reply, done) {
       // onResponse stays silent when a client leaves a stream; this fires exactly once.
-      finished(reply.raw, () => {
+      finished(reply.raw, (error) => {
         const { method } = request
         // The pattern and not the address: that one may carry ids and whatever a client wrote into it.
         const route = request.routeOptions.url ?? 'unmatched'
         const status = reply.raw.statusCode
-        const isAborted = !reply.raw.writableFinished
+        const isAborted = error != null
         app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
         request.log.info(
           { method, route, status, ms: Math.round(reply.elapsedTime * 10) / 10, ...(isAborted ? { isAborted } : {}) },

@@ -20,6 +20,7 @@ import parsing from '../plugins/parsing.ts'
 import permissions from '../plugins/permissions.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
+import readiness from '../plugins/readiness.ts'
 import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
 import securityHeaders from '../plugins/security-headers.ts'
@@ -80,6 +81,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(audit)
   await app.register(rateLimit)
   await app.register(flowise)
+  await app.register(readiness)
   await app.register(chatflows)
   await app.register(permissions)
   await app.register(history)

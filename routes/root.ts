@@ -1,0 +1,165 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { AppError } from '../src/errors.ts'
+import { sha256Hex } from '../src/ids.ts'
+import { Members, responses, Type } from '../src/schema.ts'
+import { version } from '../src/version.ts'
+
+const NAME = 'flowise-proxy-service'
+const Check = Type.Union([Type.Literal('ok'), Type.Literal('down')])
+const Readiness = Type.Object({
+  status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
+  checks: Type.Object({ store: Check, flowise: Check })
+})
+
+/** What load balancers, monitoring and curious people ask; nothing here is secret. */
+export default (async function service(app) {
+  const config = { access: 'public' } as const
+  const tags = ['service']
+
+  app.get(
+    '/',
+    {
+      config,
+      schema: {
+        operationId: 'service.root',
+        summary: 'What runs here',
+        tags,
+        response: responses(Type.Object({ message: Type.String(), version: Type.String(), status: Type.String() }))
+      }
+    },
+    async () => ({ message: 'Flowise Proxy Service', version, status: 'running' })
+  )
+
+  app.get(
+    '/health',
+    {
+      config,
+      schema: {
+        operationId: 'service.health',
+        summary: 'Liveness: the process answers',
+        tags,
+        response: responses(Type.Object({ status: Type.String(), service: Type.String(), version: Type.String() }))
+      }
+    },
+    async () => ({ status: 'healthy', service: NAME, version })
+  )
+
+  app.get(
+    '/ready',
+    {
+      config,
+      schema: {
+        operationId: 'service.ready',
+        summary: 'Readiness: the store and Flowise answer, and no shutdown has begun',
+        tags,
+        response: { 200: Readiness, 503: Readiness }
+      }
+    },
+    async (_request, reply) => {
+      const { isReady, checks } = await app.readiness()
+      if (!isReady) reply.code(503).header('retry-after', '5')
+      return { status: isReady ? ('ready' as const) : ('not_ready' as const), checks }
+    }
+  )
+
+  app.get(
+    '/info',
+    {
+      config,
+      schema: {
+        operationId: 'service.info',
+        summary: 'Modes, limits and addresses of this installation',
+        tags,
+        response: responses(Info)
+      }
+    },
+    async () => ({
+      service: NAME,
+      version,
+      auth_mode: 'local',
+      accounting_mode: 'internal',
+      store: 'sqlite',
+      upstream: app.parts.isDemo ? ('demo' as const) : ('flowise' as const),
+      limits: {
+        body_bytes: app.config.limits.bodyBytes,
+        file_bytes: app.config.limits.fileBytes,
+        uploads: app.config.limits.uploads,
+        predictions_per_minute: app.config.limits.predictionsPerMinute,
+        concurrent_predictions: app.config.limits.concurrentPerUser
+      },
+      endpoints: {
+        authentication: '/api/v1/chat/authenticate',
+        chatflows: '/api/v1/chatflows',
+        prediction: '/api/v1/chat/predict',
+        credits: '/api/v1/chat/credits'
+      }
+    })
+  )
+
+  app.get(
+    '/openapi.json',
+    {
+      config,
+      schema: {
+        operationId: 'service.openapi',
+        summary: 'This document',
+        tags,
+        response: responses(Type.Any({ description: 'OpenAPI 3.1' }))
+      }
+    },
+    async () => app.swagger()
+  )
+
+  app.get(
+    '/metrics',
+    {
+      config,
+      schema: {
+        operationId: 'service.metrics',
+        summary: 'Prometheus metrics; with METRICS_TOKEN set, for that bearer only',
+        tags,
+        response: responses(Type.String(), 401)
+      }
+    },
+    async (request, reply) => {
+      requireMetricsToken(app.config.metricsToken, request.headers.authorization)
+      reply.type(app.metrics.registry.contentType)
+      return app.metrics.registry.metrics()
+    }
+  )
+} satisfies FastifyPluginAsyncTypebox)
+
+const Info = Members({
+  service: Type.String(),
+  version: Type.String(),
+  auth_mode: Type.String(),
+  accounting_mode: Type.String(),
+  store: Type.String(),
+  upstream: Type.Union([Type.Literal('flowise'), Type.Literal('demo')], {
+    description: '`demo`: a built-in stand-in answers, not Flowise'
+  }),
+  limits: Type.Object({
+    body_bytes: Type.Integer(),
+    file_bytes: Type.Integer(),
+    uploads: Type.Integer(),
+    predictions_per_minute: Type.Integer({ description: '0: no limit' }),
+    concurrent_predictions: Type.Integer()
+  }),
+  endpoints: Type.Object({
+    authentication: Type.String(),
+    chatflows: Type.String(),
+    prediction: Type.String(),
+    credits: Type.String()
+  })
+})
+
+function requireMetricsToken(token: string | undefined, authorization: string | undefined): void {
+  if (token === undefined) return
+  if (authorization === undefined)
+    throw new AppError('not_authenticated', { detail: 'The metrics need their own bearer token.' })
+  const given = /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? ''
+  // Hashed first: both sides then have the same length, and nothing of the token can be timed.
+  if (!timingSafeEqual(Buffer.from(sha256Hex(given)), Buffer.from(sha256Hex(token))))
+    throw new AppError('invalid_token', { detail: 'This is not the metrics token.' })
+}
