@@ -1,0 +1,65 @@
+import { createFrame, type Frame } from './frame.ts'
+import { isRecord, parseJson } from './json.ts'
+import { filterResult } from './redaction.ts'
+import { tokensOfExecution } from './usage.ts'
+
+/** Flowise's JSON answer, read. */
+export interface Answer {
+  /** What the assistant says; empty if it says nothing. */
+  text: string
+  /** True if there is nothing to deliver: no text and no artifacts. */
+  isEmpty: boolean
+  hasArtifacts: boolean
+  /** The answer as an object, unfiltered. */
+  result: Record<string, unknown>
+  usageTokens?: number
+  chatMessageId?: string
+  /** A JSON text of an array, encoded once, as in the metadata event of a stream. */
+  followUpPrompts?: string
+}
+
+/** Reads Flowise's JSON answer, whatever its shape: text, else `json` serialised, else nothing. */
+export function readAnswer(json: unknown): Answer {
+  const result = isRecord(json)
+    ? json
+    : json === null || json === undefined
+      ? {}
+      : { [typeof json === 'string' ? 'text' : 'json']: json }
+  const text = textOf(result.text) || textOf(result.json)
+  const hasArtifacts = Array.isArray(result.artifacts) && result.artifacts.length > 0
+  const answer: Answer = { text, isEmpty: text === '' && !hasArtifacts, hasArtifacts, result }
+  const usageTokens = tokensOfExecution(result.agentFlowExecutedData)
+  if (usageTokens !== undefined) answer.usageTokens = usageTokens
+  if (typeof result.chatMessageId === 'string') answer.chatMessageId = result.chatMessageId
+  const followUpPrompts = readFollowUpPrompts(result.followUpPrompts)
+  if (followUpPrompts !== undefined) answer.followUpPrompts = followUpPrompts
+  return answer
+}
+
+/** The events a stream would have had: the text as one token, then each listed field under its own name. */
+export function answerFrames(answer: Answer, fields: readonly string[]): Frame[] {
+  const {
+    text: _text,
+    question: _question,
+    followUpPrompts: _prompts,
+    json,
+    ...others
+  } = filterResult(answer.result, fields)
+  const frames = Object.entries(others).map(([name, data]) => createFrame(name, data))
+  // The serialised json is the text already when Flowise sent no text.
+  if (json !== undefined && textOf(answer.result.text) !== '') frames.unshift(createFrame('json', json))
+  return answer.text === '' ? frames : [createFrame('token', answer.text), ...frames]
+}
+
+/** Follow-up prompts as a JSON text encoded once; Flowise encodes them twice in JSON answers. */
+export function readFollowUpPrompts(value: unknown): string | undefined {
+  if (Array.isArray(value)) return JSON.stringify(value)
+  if (typeof value !== 'string' || value === '') return undefined
+  const decoded = parseJson(value)
+  return typeof decoded === 'string' ? decoded : value
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value
+  return value === null || value === undefined ? '' : JSON.stringify(value)
+}
