@@ -37,6 +37,8 @@ const titles: Record<number, string> = {
 
 /** What Fastify's own errors mean in our catalogue; all other FST_ codes with a 4xx status are bad_request. */
 const fastifyCodes: Record<string, ErrorCode> = {
+  // A malformed id in a path is an unknown one.
+  FST_ERR_MAX_PARAM_LENGTH: 'not_found',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_INVALID_JSON_BODY: 'malformed_json',

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** Headers that every reply has; a route that knows better sets its own. */
-const defaults = {
+export const defaultHeaders = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -16,7 +16,7 @@ export default fp(
   async function securityHeaders(app: FastifyInstance) {
     app.addHook('onRequest', function setDefaults(_request, reply, done) {
       // Set first, so that early refusals have them too, and any later header() replaces them.
-      reply.headers(defaults)
+      reply.headers(defaultHeaders)
       done()
     })
   },

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import audit from '../plugins/audit.ts'
 import auth from '../plugins/auth.ts'
+import brokenRequest, { answerBrokenRequest } from '../plugins/broken-request.ts'
 import bus from '../plugins/bus.ts'
 import chatflows from '../plugins/chatflows.ts'
 import configuration from '../plugins/configuration.ts'
@@ -23,7 +24,7 @@ import rateLimit from '../plugins/rate-limit.ts'
 import readiness from '../plugins/readiness.ts'
 import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
-import securityHeaders from '../plugins/security-headers.ts'
+import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
 import users from '../plugins/users.ts'
 import type { Bus } from './bus/port.ts'
@@ -51,13 +52,19 @@ export interface Parts {
 export async function buildApp(config: Config, parts: Parts): Promise<FastifyInstance> {
   const app = fastify({
     logger: parts.logger ?? false,
-    disableRequestLogging: true,
-    trustProxy: config.trustProxy,
+    // plugins/request-log.ts writes the one line per request; the label is the member of the problem body.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    trustProxy: trustedHops(config.trustProxy),
     bodyLimit: 1024 * 1024,
-    requestTimeout: 0,
+    // Both are about receiving a request; a reply may take as long as it likes.
+    requestTimeout: 300_000,
+    http: { headersTimeout: 20_000, connectionsCheckingInterval: 5_000, requireHostHeader: false },
     genReqId: requestIdOf,
     rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
-    frameworkErrors: (error, request, reply) => void sendProblem(toAppError(error), request, reply),
+    // No hook runs for these two: the address cannot be read, or the bytes are no HTTP.
+    frameworkErrors: (error, request, reply) =>
+      void sendProblem(toAppError(error), request, reply.headers({ ...defaultHeaders, 'x-request-id': request.id })),
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, parts.ids.uuid()),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
     forceCloseConnections: 'idle',
     return503OnClosing: false
@@ -70,6 +77,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(metrics)
   await app.register(requestLog)
   await app.register(securityHeaders)
+  await app.register(brokenRequest)
   await app.register(parsing)
   await app.register(lifecycle)
   await app.register(cors)
@@ -94,4 +102,8 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     ignorePattern: /\.d\.ts$/
   })
   return app
+}
+
+function trustedHops(trust: Config['trustProxy']): false | string[] | ((address: string, hop: number) => boolean) {
+  return typeof trust === 'number' ? (_address, hop) => hop < trust : trust
 }

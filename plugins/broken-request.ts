@@ -1,0 +1,45 @@
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
+import { problemBody } from './problem.ts'
+import { defaultHeaders } from './security-headers.ts'
+
+const details: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: 'The headers are too large.',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.'
+}
+
+/** Answers bytes that are no HTTP request, on the bare socket, and ends the connection. */
+export function answerBrokenRequest(error: ConnectionError, socket: Socket, requestId: string): void {
+  // Node's own handler makes the same check: a reply that is under way must not get a second one in its middle.
+  const isAnswering = Boolean(Reflect.get(socket, '_httpMessage'))
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+    socket.destroy()
+    return
+  }
+  const detail = details[error.code]
+  const body = JSON.stringify(problemBody(new AppError('bad_request', detail ? { detail } : {}), requestId, ''))
+  const headers = {
+    ...defaultHeaders,
+    'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+    'x-request-id': requestId,
+    connection: 'close'
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 400 Bad Request\r\n${lines.join('')}\r\n${body}`)
+}
+
+/** Refuses what HTTP forbids but the parser was told to let through, so that the refusal is a problem like any other. */
+export default fp(
+  async function brokenRequest(app: FastifyInstance) {
+    app.addHook('onRequest', async function requireHost(request) {
+      if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+        throw new AppError('bad_request', { detail: 'The Host header is missing.' })
+    })
+    // Node would answer an unknown expectation with a bare 417; it is the client's mistake to be told like others.
+    app.server.on('checkExpectation', (request, response) => app.routing(request, response))
+  },
+  { name: 'broken-request', dependencies: ['problem', 'request-log', 'security-headers'] }
+)
