@@ -31,6 +31,15 @@ export interface PredictionInput {
   leadEmail?: string | undefined
 }
 
+/** What is sent to Flowise. */
+export interface PredictionBody {
+  chatId: string
+  overrideConfig: Record<string, unknown>
+  streaming: boolean
+  /** question, form, history, uploads, humanInput, action, leadEmail, where given. */
+  [member: string]: unknown
+}
+
 /** Override keys that Flowise obeys whatever the chatflow's settings say: they would open other sessions or redirect traces. */
 export const RESERVED_OVERRIDES: readonly string[] = ['sessionId', 'analytics']
 
@@ -50,21 +59,23 @@ export function flowiseRole(role: string): 'userMessage' | 'apiMessage' | undefi
  * The body for Flowise, built member by member: what is not named here never reaches it.
  * @throws validation_error for a history role that Flowise does not know
  */
-export function buildPredictionBody(input: PredictionInput): Record<string, unknown> {
+export function buildPredictionBody(input: PredictionInput): PredictionBody {
   const allowed = input.overrideAllow.filter((key) => !RESERVED_OVERRIDES.includes(key))
-  const body: Record<string, unknown> = {
+  const optional = {
     question: input.question,
     form: input.form,
-    chatId: input.chatId,
-    overrideConfig: { ...pick(input.overrideConfig ?? {}, allowed), sessionId: input.sessionId },
-    streaming: input.streaming,
     history: input.history?.map(toFlowiseMessage),
     uploads: input.uploads?.map(({ data, type, name, mime }) => ({ data, type, name, mime })),
     humanInput: input.humanInput && pick(input.humanInput, ['type', 'startNodeId', 'feedback']),
     action: input.action && pick(input.action, ['id', 'mapping', 'elements']),
     leadEmail: input.leadEmail
   }
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
+  return {
+    ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+    chatId: input.chatId,
+    overrideConfig: { ...pick(input.overrideConfig ?? {}, allowed), sessionId: input.sessionId },
+    streaming: input.streaming
+  }
 }
 
 function toFlowiseMessage({ role, content }: HistoryMessage, index: number): HistoryMessage {

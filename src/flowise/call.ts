@@ -1,0 +1,117 @@
+import type { Agent } from 'undici'
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+
+/** Where Flowise is and how the gateway identifies itself there. */
+export interface FlowiseAddress {
+  origin: string
+  /** Path before `/api/v1`, without a slash at its end. */
+  prefix: string
+  apiKey: string | undefined
+}
+
+export interface CallOptions {
+  method: 'GET' | 'PUT' | 'DELETE'
+  /** Path below `/api/v1`, encoded, with its query. */
+  path: string
+  /** For the whole answer. */
+  timeoutMs: number
+  maxBytes: number
+}
+
+export interface Reply {
+  status: number
+  contentType: string
+  text: string
+}
+
+/** A short request to Flowise, read to its end. */
+export type Call = (options: CallOptions) => Promise<Reply>
+
+/** Splits the base URL; a slash at its end does not matter. */
+export function readAddress(baseUrl: string, apiKey: string | undefined): FlowiseAddress {
+  const { origin, pathname } = new URL(baseUrl)
+  return { origin, prefix: pathname.replace(/\/+$/, ''), apiKey }
+}
+
+/** The gateway's own key, which locked Flowise installations demand on every path. */
+export function authorization({ apiKey }: FlowiseAddress): Record<string, string> {
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+}
+
+/** One segment of a path. @throws chatflow_not_found for a segment that would change the path */
+export function segment(id: string): string {
+  if (id === '' || id === '.' || id === '..') throw new AppError('chatflow_not_found')
+  return encodeURIComponent(id)
+}
+
+/**
+ * Makes short requests with a limit on time and size.
+ * The calls throw upstream_unavailable (no connection), upstream_timeout, upstream_too_large or upstream_error.
+ */
+export function createCall(agent: Agent, address: FlowiseAddress, clock: Clock): Call {
+  return async function call({ method, path, timeoutMs, maxBytes }) {
+    const deadline = new AbortController()
+    const cancel = clock.after(timeoutMs, () => deadline.abort(new AppError('upstream_timeout')))
+    let hasHead = false
+    try {
+      const { statusCode, headers, body } = await agent.request({
+        origin: address.origin,
+        path: `${address.prefix}/api/v1${path}`,
+        method,
+        headers: { accept: 'application/json', ...authorization(address) },
+        signal: deadline.signal
+      })
+      hasHead = true
+      const text = await readText(body, maxBytes)
+      return { status: statusCode, contentType: String(headers['content-type'] ?? ''), text }
+    } catch (error) {
+      throw toAppError(deadline.signal.aborted ? deadline.signal.reason : error, hasHead ? 'upstream_error' : undefined)
+    } finally {
+      cancel()
+    }
+  }
+}
+
+/** The body as JSON. @throws upstream_error unless the status is 200 and the body says it is JSON and is */
+export function readJson(reply: Reply): unknown {
+  if (reply.status !== 200) throw new AppError('upstream_error', {}, { cause: new Error(`status ${reply.status}`) })
+  if (!isJson(reply)) throw new AppError('upstream_error', {}, { cause: new Error(`not JSON: ${reply.contentType}`) })
+  try {
+    return JSON.parse(reply.text)
+  } catch (cause) {
+    throw new AppError('upstream_error', {}, { cause })
+  }
+}
+
+/** True if the reply calls itself JSON. Flowise answers paths it does not know with its web page and status 200. */
+export function isJson({ contentType }: Pick<Reply, 'contentType'>): boolean {
+  return /^application\/([\w.-]+\+)?json\b/i.test(contentType)
+}
+
+/** The failure as a code: without `broken` the answer had not begun, so it tells a missing Flowise from a confused one. */
+export function toAppError(error: unknown, broken?: 'upstream_error' | 'upstream_incomplete'): AppError {
+  if (error instanceof AppError) return error
+  return new AppError(
+    broken ?? (isProtocolError(error) ? 'upstream_error' : 'upstream_unavailable'),
+    {},
+    { cause: error }
+  )
+}
+
+function isProtocolError(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW'
+}
+
+async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  // Leaving the loop by an exception destroys the body, and with it the connection.
+  for await (const chunk of body) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new AppError('upstream_too_large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
