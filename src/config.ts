@@ -8,7 +8,7 @@ const whole = (description: string, initial: number, minimum: number, maximum: n
   Type.Integer({ description, default: initial, minimum, maximum })
 const amount = (description: string, initial: number, maximum = 1_000_000_000) =>
   Type.Number({ description, default: initial, minimum: 0, maximum })
-const choice = <const T extends string>(description: string, initial: T, ...others: string[]) =>
+const choice = (description: string, initial: string, ...others: string[]) =>
   Type.String({ description, default: initial, enum: [initial, ...others] })
 
 /** The environment: one member per variable, with its default and its meaning. README and .env.example are made from it. */
@@ -218,6 +218,11 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     },
     credits: { openingMicro, priceMicro }
   })
+}
+
+/** The same of this process's own environment: the only place that reads it. */
+export function loadConfigFromProcess(): Config {
+  return loadConfig(process.env)
 }
 
 /** Converts each variable by its schema; a bad one is reported and replaced by its default, so that all are reported. */
