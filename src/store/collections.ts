@@ -21,6 +21,8 @@ export interface UserRow extends Document {
   passwordHash?: string
   /** Tokens without a session that were issued before this instant are revoked (epoch ms). */
   tokensValidFromAt: number
+  /** Mark of a change under way that would take this administrator away (src/auth/user-changes.ts). */
+  leavingAdmin?: string
   deletedAt?: number
   createdAt: number
   updatedAt: number
