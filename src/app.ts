@@ -27,6 +27,7 @@ import requestLog from '../plugins/request-log.ts'
 import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
 import users from '../plugins/users.ts'
+import type { Bcrypt } from './auth/bcrypt.ts'
 import type { Bus } from './bus/port.ts'
 import { canonicalUrl } from './canonical-url.ts'
 import type { Clock } from './clock.ts'
@@ -45,6 +46,8 @@ export interface Parts {
   /** Base URL of Flowise, or of the demo that stands in for it. */
   flowiseUrl: string
   isDemo: boolean
+  /** The slow half of passwords; absent: bcrypt in a thread of its own. */
+  bcrypt?: Bcrypt
   logger: FastifyServerOptions['logger']
 }
 

@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createBcryptThread } from '../src/auth/bcrypt.ts'
+import { createPasswords, type Passwords } from '../src/auth/passwords.ts'
+import { createUsers, type Users } from '../src/auth/users.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    users: Users
+    passwords: Passwords
+  }
+}
+
+/** The users and their passwords. */
+export default fp(
+  async function users(app: FastifyInstance) {
+    const bcrypt = app.parts.bcrypt ?? createBcryptThread()
+    app.decorate('users', createUsers({ store: app.store, clock: app.clock, ids: app.ids }))
+    app.decorate('passwords', createPasswords(bcrypt))
+    app.addHook('onReady', async function clearMarks() {
+      await app.users.clearMarks()
+    })
+    app.addHook('onClose', async function closeBcrypt() {
+      await bcrypt.close()
+    })
+  },
+  { name: 'users', dependencies: ['configuration', 'store'] }
+)

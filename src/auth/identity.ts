@@ -1,0 +1,49 @@
+import { AppError } from '../errors.ts'
+import type { Role } from '../store/collections.ts'
+import type { Sessions } from './sessions.ts'
+import type { AccessToken, Tokens } from './tokens.ts'
+import type { Users } from './users.ts'
+
+/** Who is asking. */
+export interface Identity {
+  readonly userId: string
+  readonly username: string | null
+  readonly email: string | null
+  readonly role: Role
+  readonly isAdmin: boolean
+  /** Login session behind the token; null for a token minted elsewhere. */
+  readonly sid: string | null
+  readonly token: AccessToken
+}
+
+/** Finds out who is behind an Authorization header, reading user and session anew each time. */
+export type Authenticator = (authorization: string | undefined) => Promise<Identity>
+
+/** Bearer tokens of section 2.1 of RFC 6750; the scheme in any case, as RFC 9110 wants it. */
+const BEARER = /^bearer(?: +(.*))?$/i
+
+/** @throws (the function it makes) not_authenticated, invalid_token, token_expired, token_revoked, user_disabled */
+export function createAuthenticator(tokens: Tokens, users: Users, sessions: Sessions): Authenticator {
+  return async function authenticate(authorization) {
+    const bearer = BEARER.exec(authorization ?? '')?.[1]?.trim()
+    if (!bearer) throw new AppError('not_authenticated')
+    const token = tokens.verify(bearer)
+    const user = await users.seen(token)
+    if (!user.isActive || user.deletedAt !== undefined) throw new AppError('user_disabled')
+    const { sid, isRevoked } = await sessions.check(token, user)
+    if (isRevoked) throw new AppError('token_revoked')
+    // Our own users are what their row says now; of others the token is the newest that is known.
+    const role = user.origin === 'local' ? user.role : token.role
+    const email = user.email ?? null
+    return { userId: user.id, username: user.username, email, role, isAdmin: role === 'admin', sid, token }
+  }
+}
+
+/**
+ * The identity of a request behind authenticate.
+ * @throws not_authenticated on a route without that hook
+ */
+export function identityOf(request: { identity: Identity | null }): Identity {
+  if (!request.identity) throw new AppError('not_authenticated')
+  return request.identity
+}

@@ -1,0 +1,181 @@
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import { type Ids, sha256Hex } from '../ids.ts'
+import type { RefreshTokenRow, RevokedTokenRow, TokenFamilyRow, UserRow } from '../store/collections.ts'
+import type { Append, Store } from '../store/port.ts'
+import type { AccessToken, Tokens } from './tokens.ts'
+import type { Users } from './users.ts'
+
+/** What a login or a refresh hands out. */
+export interface TokenPair {
+  accessToken: string
+  refreshToken: string
+  expiresInSeconds: number
+  user: UserRow
+}
+
+/** The login sessions (token families): every token that came from one login lives and dies with it. */
+export interface Sessions {
+  /** A new login session. @throws user_disabled, invalid_credentials when the user changed since it was read */
+  issue(user: UserRow): Promise<TokenPair>
+  /**
+   * Exchanges a refresh token, once. A second use ends the session: one of the two users of the token is a thief.
+   * Identical calls that overlap in time share one exchange.
+   * @throws invalid_refresh_token, user_disabled
+   */
+  rotate(refreshToken: string): Promise<TokenPair>
+  /** Ends the session of the caller's refresh token, or of its SHA-256. Sessions ended. @throws token_not_found */
+  revoke(tokenOrHash: string, userId: string): Promise<number>
+  /** Ends the session behind an access token, or this one token when it belongs to none. Sessions ended. */
+  revokeOwn(token: AccessToken): Promise<number>
+  /** Ends every session of the user, and every token without one. Sessions ended. */
+  revokeAll(userId: string): Promise<number>
+  /** The session a token names, if it is one of the user's; and whether the token is still good for it. */
+  check(token: AccessToken, user: UserRow): Promise<{ sid: string | null; isRevoked: boolean }>
+  /** Removes what no token refers to any more. Rows removed. */
+  purge(): Promise<number>
+}
+
+export interface SessionOptions {
+  store: Store
+  tokens: Tokens
+  users: Users
+  refreshTtlMs: number
+  clock: Clock
+  ids: Ids
+}
+
+const SHA256_HEX = /^[0-9a-f]{64}$/
+/** Rows outlive their tokens by this: the leeway of verification, and clocks that differ. */
+const AFTERLIFE_MS = 300_000
+
+/** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
+export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids }: SessionOptions): Sessions {
+  const families = store.collection<TokenFamilyRow>('token_families')
+  const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
+  const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
+  const rotating = new Map<string, Promise<TokenPair>>()
+
+  /** A family must outlive its last access token too: without the row a revoked one would look like a foreign one. */
+  const familyEnd = (now: number) => now + Math.max(refreshTtlMs, tokens.accessTtlSeconds * 1000) + AFTERLIFE_MS
+
+  function newRefreshToken(familyId: string, userId: string): { secret: string; append: Append[] } {
+    const secret = ids.secret()
+    const now = clock.now()
+    const row: RefreshTokenRow = {
+      id: sha256Hex(secret),
+      familyId,
+      userId,
+      createdAt: now,
+      expiresAt: now + refreshTtlMs
+    }
+    return { secret, append: [{ collection: 'refresh_tokens', document: row }] }
+  }
+
+  function pair(user: UserRow, sid: string, refreshToken: string): TokenPair {
+    return { accessToken: tokens.sign(user, sid), refreshToken, expiresInSeconds: tokens.accessTtlSeconds, user }
+  }
+
+  async function end(familyId: string): Promise<boolean> {
+    return families.update(familyId, { exists: { revokedAt: false } }, { set: { revokedAt: clock.now() } })
+  }
+
+  async function exchange(hash: string): Promise<TokenPair> {
+    const row = await refreshTokens.get(hash)
+    const family = row && (await families.get(row.familyId))
+    const now = clock.now()
+    if (!row || !family) throw new AppError('invalid_refresh_token')
+    if (row.rotatedAt !== undefined) return refuseReuse(family.id)
+    const user = await users.findById(row.userId)
+    if (family.revokedAt !== undefined || !user || family.createdAt < user.tokensValidFromAt || now >= row.expiresAt)
+      throw new AppError('invalid_refresh_token')
+    if (!user.isActive) throw new AppError('user_disabled')
+    const next = newRefreshToken(family.id, user.id)
+    const expiresAt = familyEnd(now)
+    const isOpen = await families.update(family.id, { exists: { revokedAt: false } }, { max: { expiresAt } })
+    if (!isOpen) throw new AppError('invalid_refresh_token')
+    const unused = { exists: { rotatedAt: false } }
+    if (await refreshTokens.update(hash, unused, { set: { rotatedAt: now } }, next.append))
+      return pair(user, family.id, next.secret)
+    return refuseReuse(family.id)
+  }
+
+  async function refuseReuse(familyId: string): Promise<never> {
+    await end(familyId)
+    throw new AppError('invalid_refresh_token')
+  }
+
+  return {
+    async issue(user) {
+      const now = clock.now()
+      const family: TokenFamilyRow = { id: ids.uuid(), userId: user.id, createdAt: now, expiresAt: familyEnd(now) }
+      const { secret, append } = newRefreshToken(family.id, user.id)
+      if (!(await families.insert(family, append))) throw new AppError('internal_error')
+      // A password change that ran meanwhile has either seen this session and ended it, or is seen here.
+      const current = await users.findById(user.id)
+      if (current?.isActive && current.passwordHash === user.passwordHash) return pair(current, family.id, secret)
+      await end(family.id)
+      throw new AppError(current?.isActive ? 'invalid_credentials' : 'user_disabled')
+    },
+    rotate(refreshToken) {
+      const hash = sha256Hex(refreshToken)
+      const running = rotating.get(hash)
+      if (running) return running
+      const exchanged = exchange(hash).finally(() => rotating.delete(hash))
+      rotating.set(hash, exchanged)
+      return exchanged
+    },
+    async revoke(tokenOrHash, userId) {
+      const row =
+        (await refreshTokens.get(sha256Hex(tokenOrHash))) ??
+        (SHA256_HEX.test(tokenOrHash) ? await refreshTokens.get(tokenOrHash) : undefined)
+      if (row?.userId !== userId) throw new AppError('token_not_found')
+      return (await end(row.familyId)) ? 1 : 0
+    },
+    async revokeOwn(token) {
+      if (token.sid !== null && (await families.get(token.sid))?.userId === token.userId)
+        return (await end(token.sid)) ? 1 : 0
+      const expiresAt = token.expiresAt + AFTERLIFE_MS
+      await revokedTokens.insert({ id: token.hash, userId: token.userId, expiresAt })
+      return 1
+    },
+    async revokeAll(userId) {
+      const now = clock.now()
+      await users.revokeTokensBefore(userId, now)
+      let ended = 0
+      for (;;) {
+        const where = { equal: { userId }, exists: { revokedAt: false } }
+        const open = await families.list({ where, limit: 1000 })
+        if (open.length === 0) return ended
+        for (const family of open) if ((await end(family.id)) && family.expiresAt > now) ended++
+      }
+    },
+    async check(token, user) {
+      if (token.sid !== null) {
+        const family = await families.get(token.sid)
+        if (family?.userId === user.id) {
+          const isRevoked = family.revokedAt !== undefined || family.createdAt < user.tokensValidFromAt
+          return { sid: family.id, isRevoked }
+        }
+      }
+      if (token.issuedAt < user.tokensValidFromAt) return { sid: null, isRevoked: true }
+      return { sid: null, isRevoked: (await revokedTokens.get(token.hash)) !== undefined }
+    },
+    async purge() {
+      const before = clock.now() - AFTERLIFE_MS
+      let removed = 0
+      for (const collection of [refreshTokens, families, revokedTokens])
+        for (;;) {
+          const lt = { expiresAt: before }
+          const rows = await collection.list({
+            where: { lt },
+            order: { by: 'expiresAt', direction: 'asc' },
+            limit: 500
+          })
+          if (rows.length === 0) break
+          for (const row of rows) if (await collection.remove(row.id, { lt })) removed++
+        }
+      return removed
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { Ids } from '../ids.ts'
+import type { Role, UserRow } from '../store/collections.ts'
+import type { Change, Collection, Guard } from '../store/port.ts'
+
+/** What an administrator may change; absent members stay. */
+export interface UserChange {
+  /** Normalised. */
+  email?: string
+  role?: Role
+  isActive?: boolean
+  /** Ends every token issued before. */
+  passwordHash?: string
+}
+
+export interface UserChanges {
+  /** @throws user_not_found, already_exists (e-mail), last_admin */
+  update(id: string, change: UserChange): Promise<UserRow>
+  /**
+   * Leaves a tombstone: the row stays, so that an old token cannot bring the user back; its names become free.
+   * @throws user_not_found, last_admin
+   */
+  remove(id: string): Promise<UserRow>
+  /** Removes the marks that a crash left on administrators; harmless to changes under way, which then try again. */
+  clearMarks(): Promise<void>
+}
+
+const ATTEMPTS = 20
+/** Administrators that count: those whose role is ours to decide, not a claim of somebody else's token. */
+const ADMIN = { role: 'admin', isActive: true, origin: 'local' } as const
+
+/**
+ * Changes to user rows that never take the last active administrator away, also when two requests, or two processes,
+ * each demote one of the last two.
+ *
+ * The port guards one document at a time, so a change that takes an administrator away has three steps: mark the row,
+ * count the administrators without a mark, then apply the change if its own mark is still there. Of two such changes
+ * at least one counts after both marks were written, and does not count the other. Within a process they also run one
+ * after the other, so that of two exactly one is refused; between processes both may be.
+ */
+export function createUserChanges(users: Collection<UserRow>, { clock, ids }: { clock: Clock; ids: Ids }): UserChanges {
+  let turn: Promise<unknown> = Promise.resolve()
+
+  async function living(id: string): Promise<UserRow> {
+    const row = await users.get(id)
+    if (!row || row.deletedAt !== undefined) throw new AppError('user_not_found')
+    return row
+  }
+
+  /** Applies the change to the row as it was read; false when another change came first. */
+  async function apply(row: UserRow, change: Change, staysAdmin: boolean): Promise<boolean> {
+    const asRead: Guard = { equal: { role: row.role, isActive: row.isActive }, exists: { deletedAt: false } }
+    if (!isAdmin(row) || staysAdmin) return users.update(row.id, asRead, without(change, 'leavingAdmin'))
+    const result = turn.then(() => applyToAdmin(row.id, asRead, change))
+    turn = result.catch(() => undefined)
+    return result
+  }
+
+  async function applyToAdmin(id: string, asRead: Guard, change: Change): Promise<boolean> {
+    const leavingAdmin = ids.uuid()
+    if (!(await users.update(id, asRead, { set: { leavingAdmin } }))) return false
+    const others = await users.count({ equal: ADMIN, exists: { leavingAdmin: false, deletedAt: false } })
+    const mine: Guard = { equal: { leavingAdmin } }
+    if (others > 0 && (await users.update(id, mine, without(change, 'leavingAdmin')))) return true
+    await users.update(id, mine, { unset: ['leavingAdmin'] })
+    if (others > 0) return false
+    throw new AppError('last_admin')
+  }
+
+  return {
+    async update(id, change) {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const row = await living(id)
+        const now = clock.now()
+        const set: Partial<UserRow> = { ...change, updatedAt: now }
+        if (change.passwordHash !== undefined) Object.assign(set, { tokensValidFromAt: now, origin: 'local' })
+        if (await apply(row, { set: { ...set } }, isAdmin({ ...row, ...set }))) return living(id)
+        if (await isTaken(users, 'email', change.email, id)) throw emailTaken()
+      }
+      throw new AppError('overloaded')
+    },
+    async remove(id) {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const row = await living(id)
+        const now = clock.now()
+        const set = { deletedAt: now, isActive: false, username: null, updatedAt: now, tokensValidFromAt: now }
+        if (await apply(row, { set, unset: ['usernameKey', 'email', 'passwordHash'] }, false)) return row
+      }
+      throw new AppError('overloaded')
+    },
+    async clearMarks() {
+      const marked = await users.list({
+        where: { equal: { role: 'admin' }, exists: { leavingAdmin: true } },
+        limit: 1000
+      })
+      for (const { id } of marked) await users.update(id, {}, { unset: ['leavingAdmin'] })
+    }
+  }
+}
+
+/** Whether another user has this username key or e-mail. */
+export async function isTaken(
+  users: Collection<UserRow>,
+  member: 'usernameKey' | 'email',
+  value: string | undefined,
+  exceptId?: string
+): Promise<boolean> {
+  if (value === undefined) return false
+  const [row] = await users.list({ where: { equal: { [member]: value } }, limit: 1 })
+  return row !== undefined && row.id !== exceptId
+}
+
+/** The 409 of an e-mail that another user has. */
+export function emailTaken(): AppError {
+  return new AppError('already_exists', { detail: 'Another user has this e-mail address.' })
+}
+
+function isAdmin(row: Pick<UserRow, 'role' | 'isActive' | 'origin'>): boolean {
+  return row.role === ADMIN.role && row.isActive && row.origin === ADMIN.origin
+}
+
+function without(change: Change, member: string): Change {
+  return { ...change, unset: [...(change.unset ?? []), member] }
+}

@@ -1,0 +1,129 @@
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { Ids } from '../ids.ts'
+import type { Role, UserRow } from '../store/collections.ts'
+import type { Position } from '../store/cursor.ts'
+import type { Collection, Store } from '../store/port.ts'
+import { createUserChanges, emailTaken, isTaken, type UserChanges } from './user-changes.ts'
+import { checkEmail, checkUsername, normalEmail, usernameKeyOf } from './user-names.ts'
+
+export interface NewUser {
+  username: string
+  email: string
+  role: Role
+  passwordHash: string
+}
+
+/** What a token that was minted elsewhere says about its user. */
+export interface UserClaims {
+  userId: string
+  username: string | null
+  /** Normalised. */
+  email: string | null
+  role: Role
+}
+
+/** The users of the gateway. The find functions never answer a deleted one. */
+export interface Users extends UserChanges {
+  /** @throws validation_error, already_exists */
+  create(user: NewUser): Promise<UserRow>
+  findById(id: string): Promise<UserRow | undefined>
+  /** Compared without case. */
+  findByUsername(username: string): Promise<UserRow | undefined>
+  /** Compared trimmed and lower-cased. */
+  findByEmail(email: string): Promise<UserRow | undefined>
+  /** By username, else by e-mail: what people type into a login form. */
+  findByLogin(login: string): Promise<UserRow | undefined>
+  /** In order of creation; `prefix` matches the start of username or e-mail, without case. */
+  list(query: { prefix?: string; after?: Position; limit: number }): Promise<UserRow[]>
+  /**
+   * The row behind a valid token, also a tombstone; made from the claims when there is none yet. A username or e-mail
+   * that another user has stays empty: a token never takes over somebody's name.
+   */
+  seen(claims: UserClaims): Promise<UserRow>
+  /** Tokens without a login session that were issued before this instant count as revoked. */
+  revokeTokensBefore(id: string, atMs: number): Promise<void>
+  hasActiveAdmin(): Promise<boolean>
+}
+
+/** The user repository over the collection `users`; names are unique by its indexes. */
+export function createUsers({ store, clock, ids }: { store: Store; clock: Clock; ids: Ids }): Users {
+  const users = store.collection<UserRow>('users')
+
+  const findBy = async (member: 'usernameKey' | 'email', value: string): Promise<UserRow | undefined> =>
+    (await users.list({ where: { equal: { [member]: value } }, limit: 1 }))[0]
+  const findByUsername = (username: string) => findBy('usernameKey', usernameKeyOf(username))
+  const findByEmail = (email: string) => findBy('email', normalEmail(email))
+
+  function newRow(id: string, username: string | null, email: string | null): Omit<UserRow, 'role' | 'origin'> {
+    const now = clock.now()
+    return {
+      id,
+      username,
+      ...(username === null ? {} : { usernameKey: usernameKeyOf(username) }),
+      ...(email === null ? {} : { email }),
+      isActive: true,
+      externalId: null,
+      tokensValidFromAt: 0,
+      createdAt: now,
+      updatedAt: now
+    }
+  }
+
+  return {
+    ...createUserChanges(users, { clock, ids }),
+    findByUsername,
+    findByEmail,
+    async create({ username, email, role, passwordHash }) {
+      checkUsername(username)
+      const address = normalEmail(email)
+      checkEmail(address)
+      const row: UserRow = { ...newRow(ids.uuid(), username, address), role, origin: 'local', passwordHash }
+      if (await users.insert(row)) return row
+      if (await isTaken(users, 'email', address)) throw emailTaken()
+      throw new AppError('already_exists', { detail: 'Another user has this username.' })
+    },
+    async findById(id) {
+      const row = await users.get(id)
+      return row?.deletedAt === undefined ? row : undefined
+    },
+    findByLogin: async (login) => (await findByUsername(login)) ?? (await findByEmail(login)),
+    list: (query) => listUsers(users, query),
+    async seen({ userId, username, email, role }) {
+      for (let attempt = 0; attempt < 5; attempt++) {
+        const known = await users.get(userId)
+        if (known) return known
+        const isNameTaken = username !== null && (await isTaken(users, 'usernameKey', usernameKeyOf(username)))
+        const isEmailTaken = email !== null && (await isTaken(users, 'email', email))
+        const names = newRow(userId, isNameTaken ? null : username, isEmailTaken ? null : email)
+        const row: UserRow = { ...names, role, origin: 'token', externalId: userId }
+        if (await users.insert(row)) return row
+      }
+      throw new AppError('overloaded')
+    },
+    async revokeTokensBefore(id, atMs) {
+      await users.update(id, {}, { max: { tokensValidFromAt: atMs } })
+    },
+    hasActiveAdmin: async () =>
+      (await users.count({ equal: { role: 'admin', isActive: true, origin: 'local' }, exists: { deletedAt: false } })) >
+      0
+  }
+}
+
+/** A search is two index ranges, merged in the order both are read in; a row found by both names appears once. */
+async function listUsers(
+  users: Collection<UserRow>,
+  { prefix = '', after, limit }: { prefix?: string; after?: Position; limit: number }
+): Promise<UserRow[]> {
+  const page = { order: { by: 'createdAt', direction: 'asc' }, ...(after ? { after } : {}), limit } as const
+  const start = prefix.trim().toLowerCase()
+  if (start === '') return users.list({ where: { exists: { deletedAt: false } }, ...page })
+  const end = `${start}\u{10ffff}`
+  const found = await Promise.all(
+    ['usernameKey', 'email'].map((member) =>
+      users.list({ where: { gte: { [member]: start }, lt: { [member]: end } }, ...page })
+    )
+  )
+  const rows = [...new Map(found.flat().map((row) => [row.id, row])).values()]
+  return rows.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1)).slice(0, limit)
+}
