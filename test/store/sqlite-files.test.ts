@@ -1,0 +1,162 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { createInterface } from 'node:readline'
+import t from 'tap'
+import { collections } from '../../src/store/collections.ts'
+import type { MetaRow } from '../../src/store/collections.ts'
+import type { ListQuery } from '../../src/store/port.ts'
+import { openStore } from '../../src/store/open.ts'
+import { createGroupCommit } from '../../src/store/sqlite-commit.ts'
+import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { listQueries } from '../../src/store/sqlite-sql.ts'
+
+t.test('the queries of every day use an index and need no sorting', async (t) => {
+  const path = join(t.testdir(), 'plan.db')
+  await createSqliteStore({ path, specs: collections }).close()
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  const desc = (by: string) => ({ by, direction: 'desc' as const })
+  const after = { value: 5, id: 'x' }
+  const posting = { equal: { accountId: 'a', isPosting: true } }
+  const queries: [string, ListQuery, string][] = [
+    ['ledger_entries', { where: posting, order: desc('at'), limit: 50 }, 'ledger_entries_by_accountId_isPosting_at'],
+    [
+      'ledger_entries',
+      { where: posting, order: desc('at'), after, limit: 50 },
+      'ledger_entries_by_accountId_isPosting_at'
+    ],
+    ['ledger_entries', { where: { equal: { requestId: 'r' } }, limit: 50 }, 'ledger_entries_by_requestId'],
+    ['users', { where: { equal: { usernameKey: 'u' } }, limit: 1 }, 'users_unique_usernameKey'],
+    ['users', { where: { equal: { email: 'e' } }, limit: 1 }, 'users_unique_email'],
+    [
+      'requests',
+      { where: { lt: { expiresAt: 1 } }, order: { by: 'expiresAt', direction: 'asc' }, limit: 9 },
+      'requests_by_expiresAt'
+    ],
+    [
+      'messages',
+      { where: { equal: { sessionId: 's' } }, order: { by: 'position', direction: 'asc' }, after, limit: 9 },
+      'messages_by_sessionId_position'
+    ]
+  ]
+  for (const [table, query, index] of queries) {
+    const [first] = listQueries(table, query)
+    const plan = db.prepare(`explain query plan ${first?.sql}`).all(...(first?.values ?? []), 1)
+    const text = plan.map((row) => row['detail']).join('; ')
+    t.match(text, index)
+    t.notMatch(text, /TEMP B-TREE|SCAN/, JSON.stringify(query))
+  }
+})
+
+t.test('the data directory is made for its owner alone', async (t) => {
+  const dataDir = join(t.testdir(), 'deep', 'data')
+  const store = await openStore({ dataDir }, { mode: 'serve' })
+  t.teardown(() => store.close())
+  t.equal(statSync(dataDir).mode & 0o777, 0o700)
+})
+
+t.test('one process serves a data directory; others may look', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  await t.rejects(openStore({ dataDir }, { mode: 'inspect' }), { message: /no gateway data/ })
+  const store = await openStore({ dataDir }, { mode: 'serve' })
+  await t.rejects(openStore({ dataDir }, { mode: 'serve' }), { message: /Another gateway process uses/ })
+
+  const meta = store.collection<MetaRow>('meta')
+  await meta.insert({ id: 'seen', value: 1 })
+  const beside = await openStore({ dataDir }, { mode: 'inspect' })
+  t.equal((await beside.collection<MetaRow>('meta').get('seen'))?.value, 1)
+  await meta.update('seen', {}, { set: { value: 2 } })
+  t.equal((await beside.collection<MetaRow>('meta').get('seen'))?.value, 2)
+  await t.rejects(beside.collection<MetaRow>('meta').insert({ id: 'x', value: 1 }), { code: 'store_unavailable' })
+  await beside.close()
+  await store.close()
+
+  const again = await openStore({ dataDir }, { mode: 'serve' })
+  t.equal((await again.collection<MetaRow>('meta').get('seen'))?.value, 2)
+  await again.close()
+})
+
+t.test('data of a newer gateway is refused and left alone', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  const store = await openStore({ dataDir }, { mode: 'serve' })
+  await store.collection<MetaRow>('meta').update('schema_version', {}, { set: { value: 99 } })
+  await store.close()
+  for (const mode of ['serve', 'inspect'] as const) {
+    await t.rejects(openStore({ dataDir }, { mode }), { message: /newer gateway \(schema 99/ })
+  }
+})
+
+t.test('a first start that died before its tables were made is made good', async (t) => {
+  const dataDir = t.testdir({ 'gateway.db': '' })
+  const store = await openStore({ dataDir }, { mode: 'serve' })
+  t.equal((await store.collection<MetaRow>('meta').get('schema_version'))?.value, 1)
+  await store.close()
+})
+
+t.test('a full database refuses the whole batch, and the next write works when there is room', async (t) => {
+  const db = new DatabaseSync(join(t.testdir(), 'full.db'))
+  t.teardown(() => db.close())
+  db.exec('create table things (id text primary key); pragma max_page_count=20')
+  const commits = createGroupCommit(db)
+  const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
+  const batch = await Promise.allSettled([
+    commits.add(insert('before'), false),
+    commits.add(insert('x'.repeat(200_000)), true),
+    commits.add(insert('behind'), false)
+  ])
+  for (const result of batch) t.match(result, { status: 'rejected', reason: { code: 'store_unavailable' } })
+  t.equal(await commits.add(insert('small'), false), true)
+  t.same(db.prepare('select id from things').all(), [{ id: 'small' }])
+})
+
+t.test('one write that fails by its own fault leaves its neighbours alone', async (t) => {
+  const db = new DatabaseSync(':memory:')
+  t.teardown(() => db.close())
+  db.exec('create table things (id text primary key)')
+  const commits = createGroupCommit(db)
+  const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
+  const broken = () => {
+    insert('half')()
+    throw new TypeError('broken')
+  }
+  const batch = await Promise.allSettled([
+    commits.add(insert('a'), false),
+    commits.add(broken, true),
+    commits.add(insert('b'), false)
+  ])
+  t.match(batch, [{ value: true }, { reason: { name: 'TypeError' } }, { value: true }])
+  t.same(db.prepare('select id from things').all(), [{ id: 'a' }, { id: 'b' }])
+})
+
+t.test('more writes than one transaction takes are all made', async (t) => {
+  const store = createSqliteStore({ path: join(t.testdir(), 'many.db'), specs: [{ name: 'things' }] })
+  t.teardown(() => store.close())
+  const things = store.collection('things')
+  const made = await Promise.all(Array.from({ length: 1500 }, (_, i) => things.insert({ id: `t${i}` })))
+  t.equal(made.filter(Boolean).length, 1500)
+  t.equal(await things.count({}), 1500)
+})
+
+for (const delay of [3, 40, 200]) {
+  t.test(`kill -9 after ${delay} acknowledged writes loses none of them`, async (t) => {
+    const dataDir = join(t.testdir(), 'data')
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'write-burst.ts'), dataDir], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    const acknowledged: string[] = []
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (acknowledged.push(line) === delay) child.kill('SIGKILL')
+    }
+    if (child.signalCode === null && child.exitCode === null) await once(child, 'exit')
+    t.equal(child.signalCode, 'SIGKILL')
+    const store = await openStore({ dataDir }, { mode: 'serve' })
+    t.teardown(() => store.close())
+    const meta = store.collection<MetaRow>('meta')
+    const found = await Promise.all(acknowledged.map((id) => meta.get(id)))
+    t.ok(acknowledged.length >= delay)
+    t.equal(found.filter((row) => row === undefined).length, 0)
+  })
+}
