@@ -1,0 +1,37 @@
+import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { identityOf } from '../src/auth/identity.ts'
+import { AppError } from '../src/errors.ts'
+import { createGrants } from '../src/permissions/grants.ts'
+import { createPermissions, type Grant, type Permissions } from '../src/permissions/permissions.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    permissions: Permissions
+    requireGrant: preHandlerAsyncHookHandler
+  }
+  interface FastifyRequest {
+    grant: Grant | null
+  }
+}
+
+/** Who may use which chatflow, and the hook that asks it before anything reaches one. */
+export default fp(
+  async function permissions(app: FastifyInstance) {
+    app.decorate('permissions', createPermissions(createGrants(app.store), app.chatflows))
+    app.decorateRequest('grant', null)
+    app.decorate('requireGrant', async function requireGrant(request) {
+      request.grant = await app.permissions.require(identityOf(request), chatflowIdOf(request))
+    })
+  },
+  { name: 'permissions', dependencies: ['store', 'chatflows', 'auth'] }
+)
+
+/** The chatflow a request is about: a member of the body or of the path, whichever the route has. */
+function chatflowIdOf(request: FastifyRequest): string {
+  for (const part of [request.params, request.body]) {
+    if (typeof part !== 'object' || part === null || !('chatflow_id' in part)) continue
+    if (typeof part.chatflow_id === 'string') return part.chatflow_id
+  }
+  throw new AppError('chatflow_not_found')
+}

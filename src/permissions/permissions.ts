@@ -1,0 +1,89 @@
+import { AppError } from '../errors.ts'
+import { collect } from '../store/collect.ts'
+import type { ChatflowRow, GrantRow } from '../store/collections.ts'
+import { decide } from './decide.ts'
+import type { Grants } from './grants.ts'
+
+/** Who asks: the part of an identity that permissions depend on. */
+export interface Asker {
+  userId: string
+  isAdmin: boolean
+}
+
+/** A chatflow that somebody may use; `assignedAt` is null without a grant (admins). */
+export interface Grant {
+  chatflow: ChatflowRow
+  assignedAt: number | null
+}
+
+/** Part of a list in the order of chatflow ids; `limit` may be any number. */
+export interface Page {
+  afterId: string | undefined
+  limit: number
+}
+
+/** What permissions need of the catalogue. */
+export interface ChatflowSource {
+  get(chatflowId: string): Promise<ChatflowRow | undefined>
+  /** Chatflows of every status by id, behind `afterId`. */
+  list(page: Page): Promise<ChatflowRow[]>
+}
+
+export interface Permissions extends Grants {
+  /**
+   * Reads the store each time: a removed grant counts at once.
+   * @throws chatflow_not_found, chatflow_forbidden
+   */
+  require(asker: Asker, chatflowId: string): Promise<Grant>
+  /** The chatflows somebody is shown, by id: the granted active ones; for admins all that are not deleted. */
+  visibleTo(asker: Asker, page: Page): Promise<Grant[]>
+}
+
+/**
+ * The grant of a request behind requireGrant.
+ * @throws internal_error on a route without that hook
+ */
+export function grantOf(request: { grant: Grant | null }): Grant {
+  if (request.grant === null) throw new AppError('internal_error', {}, { cause: new Error('requireGrant did not run') })
+  return request.grant
+}
+
+/** Who may use which chatflow. */
+export function createPermissions(grants: Grants, chatflows: ChatflowSource): Permissions {
+  function toAdmin(userId: string, { afterId, limit }: Page) {
+    return collect<ChatflowRow, Grant>({
+      limit,
+      read: (last, size) => chatflows.list({ afterId: last?.id ?? afterId, limit: size }),
+      async convert(chatflow) {
+        if (chatflow.status === 'deleted') return undefined
+        const grant = await grants.find({ userId, chatflowId: chatflow.id })
+        return { chatflow, assignedAt: grant?.isActive ? grant.assignedAt : null }
+      }
+    })
+  }
+
+  function toUser(userId: string, { afterId, limit }: Page) {
+    return collect<GrantRow, Grant>({
+      limit,
+      read: (last, size) => grants.ofUser(userId, { afterId: last?.chatflowId ?? afterId, limit: size }),
+      async convert({ chatflowId, assignedAt }) {
+        const chatflow = await chatflows.get(chatflowId)
+        return chatflow?.status === 'active' ? { chatflow, assignedAt } : undefined
+      }
+    })
+  }
+
+  return {
+    ...grants,
+
+    async require({ userId, isAdmin }, chatflowId) {
+      const [chatflow, grant] = await Promise.all([chatflows.get(chatflowId), grants.find({ userId, chatflowId })])
+      const decision = decide({ chatflow, grant, isAdmin })
+      if (chatflow === undefined) throw new AppError('chatflow_not_found')
+      if (decision !== 'allowed') throw new AppError(decision)
+      return { chatflow, assignedAt: grant?.isActive ? grant.assignedAt : null }
+    },
+
+    visibleTo: ({ userId, isAdmin }, page) => (isAdmin ? toAdmin(userId, page) : toUser(userId, page))
+  }
+}
