@@ -1,0 +1,109 @@
+import { invalid } from '../errors.ts'
+import type { ChatflowRow } from '../store/collections.ts'
+import type { Change, Store } from '../store/port.ts'
+
+/** Keys of overrideConfig that no administrator can open: the gateway sets the one and hides the other. */
+const NEVER_OVERRIDDEN = new Set(['sessionId', 'analytics'])
+
+/** Settings of a chatflow as the API has them, amounts in credits; null goes back to the default. */
+export interface ChatflowPatch {
+  price?: number | null
+  metered?: { per_1k_tokens: number; floor: number; ceiling: number } | null
+  override_allow?: string[] | null
+  response_fields?: string[] | null
+  stream_events?: string[] | null
+}
+
+export interface CatalogueStats {
+  total: number
+  active: number
+  deleted: number
+  error: number
+}
+
+/** The chatflows the gateway knows: what sync read from Flowise, and the settings administrators gave them. */
+export interface Catalogue {
+  /** Undefined for an id that was never in the catalogue; a deleted one is still answered. */
+  get(chatflowId: string): Promise<ChatflowRow | undefined>
+  /** Chatflows of every status by id, behind `afterId`. */
+  list(page: { afterId: string | undefined; limit: number }): Promise<ChatflowRow[]>
+  stats(): Promise<CatalogueStats>
+  /**
+   * Answers the row as it is now; undefined for an unknown id.
+   * @throws validation_error for an amount with more than six decimals, a floor above the ceiling, or a closed key
+   */
+  patch(chatflowId: string, patch: ChatflowPatch): Promise<ChatflowRow | undefined>
+}
+
+export interface CatalogueOptions {
+  store: Store
+  /** Credits to micro-credits; throws on more than six decimals. */
+  toMicro: (credits: number) => number
+}
+
+/** The catalogue in this store. */
+export function createCatalogue({ store, toMicro }: CatalogueOptions): Catalogue {
+  const rows = store.collection<ChatflowRow>('chatflows')
+
+  function amount(loc: string[], credits: number): number {
+    try {
+      return toMicro(credits)
+    } catch {
+      throw invalid(['body', ...loc], 'must be an amount with at most six decimals')
+    }
+  }
+
+  function meteredOf({ per_1k_tokens, floor, ceiling }: NonNullable<ChatflowPatch['metered']>) {
+    if (floor > ceiling) throw invalid(['body', 'metered', 'floor'], 'must not be above the ceiling')
+    return {
+      per1kTokensMicro: amount(['metered', 'per_1k_tokens'], per_1k_tokens),
+      floorMicro: amount(['metered', 'floor'], floor),
+      ceilingMicro: amount(['metered', 'ceiling'], ceiling)
+    }
+  }
+
+  function changeOf(patch: ChatflowPatch): Required<Pick<Change, 'set' | 'unset'>> {
+    const closed = patch.override_allow?.find((key) => NEVER_OVERRIDDEN.has(key))
+    if (closed !== undefined) throw invalid(['body', 'override_allow'], `must not contain ${closed}`)
+    const members = {
+      priceMicro: convert(patch.price, (price) => amount(['price'], price)),
+      metered: convert(patch.metered, meteredOf),
+      overrideAllow: convert(patch.override_allow, unique),
+      responseFields: convert(patch.response_fields, unique),
+      streamEvents: convert(patch.stream_events, unique)
+    }
+    const set = Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null))
+    const unset = Object.entries(members).flatMap(([name, value]) => (value === null ? [name] : []))
+    return { set, unset }
+  }
+
+  return {
+    get: (chatflowId) => rows.get(chatflowId),
+
+    list: ({ afterId, limit }) =>
+      rows.list({ ...(afterId === undefined ? {} : { after: { value: afterId, id: afterId } }), limit }),
+
+    async stats() {
+      const count = (status: ChatflowRow['status']) => rows.count({ equal: { status } })
+      const [active, deleted, error] = await Promise.all([count('active'), count('deleted'), count('error')])
+      return { total: active + deleted + error, active, deleted, error }
+    },
+
+    async patch(chatflowId, patch) {
+      const { set, unset } = changeOf(patch)
+      const isChange = unset.length + Object.keys(set).length > 0
+      if (isChange) await rows.update(chatflowId, {}, { set, unset })
+      return rows.get(chatflowId)
+    }
+  }
+}
+
+/** Undefined stays (not mentioned), null stays (back to the default), a value is converted. */
+function convert<T, R>(value: T | null | undefined, to: (value: T) => R): R | null | undefined {
+  if (value === undefined) return undefined
+  return value === null ? null : to(value)
+}
+
+function unique(names: string[]): string[] {
+  return [...new Set(names)]
+}

@@ -1,0 +1,55 @@
+import { Credits, Id, Instant, Members, Nullable, Type } from '../schema.ts'
+
+const Text = Type.String({ description: 'as Flowise has it' })
+const Amount = Type.Number({ minimum: 0, maximum: 1_000_000_000, description: 'credits, at most six decimals' })
+const Name = Type.String({ minLength: 1, maxLength: 128 })
+const Names = (description: string) => Nullable(Type.Array(Name, { maxItems: 200, description }))
+
+const shown = {
+  id: Id,
+  name: Text,
+  description: Nullable(Text),
+  category: Nullable(Text),
+  type: Text,
+  deployed: Type.Boolean(),
+  is_public: Type.Boolean(),
+  price: Credits,
+  assigned_at: Nullable(Instant),
+  created_at: Instant,
+  updated_at: Instant
+}
+
+/** A chatflow as its users see it. */
+export const ChatflowBody = Members(shown)
+
+const settings = {
+  metered: Nullable(
+    Members(
+      { per_1k_tokens: Amount, floor: Amount, ceiling: Amount },
+      { description: 'price by tokens; null: the flat price' }
+    )
+  ),
+  override_allow: Names('top-level keys of overrideConfig that pass; null: none'),
+  response_fields: Names("members of Flowise's JSON that reach the client; null: the default list"),
+  stream_events: Names('Flowise events that reach the client; null: the default list')
+}
+
+/** A chatflow as administrators see it: never its definition. */
+export const AdminChatflowBody = Members({
+  ...shown,
+  flowise_id: Id,
+  sync_status: Type.Union([Type.Literal('active'), Type.Literal('deleted'), Type.Literal('error')]),
+  sync_error: Nullable(Type.String()),
+  synced_at: Instant,
+  ...settings,
+  assigned_users: Type.Integer()
+})
+
+/** What administrators can set; a member that is absent stays, null goes back to the default. */
+export const ChatflowPatchBody = Members({
+  price: Type.Optional(Nullable(Amount)),
+  metered: Type.Optional(settings.metered),
+  override_allow: Type.Optional(settings.override_allow),
+  response_fields: Type.Optional(settings.response_fields),
+  stream_events: Type.Optional(settings.stream_events)
+})
