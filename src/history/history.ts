@@ -1,0 +1,149 @@
+import type { Bus } from '../bus/port.ts'
+import { AppError } from '../errors.ts'
+import type { Ids } from '../ids.ts'
+import type { MessageRow, SessionRow } from '../store/collections.ts'
+import type { Position } from '../store/cursor.ts'
+import type { Guard, Store } from '../store/port.ts'
+import { listMessages, messagesOf, removeMessages } from './messages.ts'
+import { createSessions, type Sessions } from './sessions.ts'
+
+const LEASE_MS = 60_000
+const PAGE = 500
+
+interface Page {
+  after: Position | undefined
+  limit: number
+}
+
+/** The conversations of all users: what predictions write, and what their owners read and delete. */
+export interface History extends Sessions {
+  /** @throws session_not_found also for a session of somebody else */
+  owned(userId: string, sessionId: string): Promise<SessionRow>
+  /** Newest first. */
+  sessionsOf(userId: string, page: Page & { chatflowId?: string | undefined }): Promise<SessionRow[]>
+  /** In the order of the conversation. The caller has made sure of the owner. */
+  messagesOf(sessionId: string, page: Page): Promise<MessageRow[]>
+  /**
+   * Deletes a session with its messages. The row of the session goes last, so after a crash it can be deleted again.
+   * @throws session_not_found, session_busy (then nothing is deleted)
+   */
+  remove(userId: string, sessionId: string): Promise<{ messagesDeleted: number }>
+  /**
+   * Deletes all sessions of a user; with `isForced` also those in use, whose runs then store nothing more.
+   * @throws session_busy when a prediction is running in one of them (then nothing is deleted)
+   */
+  removeAll(
+    userId: string,
+    options?: { isForced?: boolean }
+  ): Promise<{ sessionsDeleted: number; messagesDeleted: number }>
+}
+
+export interface HistoryOptions {
+  store: Store
+  bus: Bus
+  ids: Ids
+  /** Told of the sessions that are gone; Flowise may then forget them too. */
+  onDeleted: (sessions: SessionRow[]) => void
+}
+
+/** The key of the lease that a prediction and a deletion take on a session. */
+export function sessionLease(sessionId: string): string {
+  return `session:${sessionId}`
+}
+
+/** The history in this store. */
+export function createHistory({ store, bus, ids, onDeleted }: HistoryOptions): History {
+  const sessions = store.collection<SessionRow>('sessions')
+  const messages = messagesOf(store)
+
+  /** Runs `work` while no prediction can begin in any of the sessions. */
+  async function fenced<T>(rows: SessionRow[], work: (owner: string) => Promise<T>): Promise<T> {
+    const owner = ids.run()
+    const taken: SessionRow[] = []
+    try {
+      for (const row of rows) {
+        if (!(await bus.acquire(sessionLease(row.id), owner, LEASE_MS))) throw new AppError('session_busy')
+        taken.push(row)
+      }
+      return await work(owner)
+    } finally {
+      await Promise.all(taken.map((row) => bus.release(sessionLease(row.id), owner)))
+    }
+  }
+
+  /** Messages first. A late answer that slips in between changes the count, and the round is repeated. */
+  async function erase({
+    id,
+    userId
+  }: SessionRow): Promise<{ messagesDeleted: number; deleted: SessionRow | undefined }> {
+    let messagesDeleted = 0
+    for (;;) {
+      const current = await sessions.get(id)
+      if (current?.userId !== userId) return { messagesDeleted, deleted: undefined }
+      messagesDeleted += await removeMessages(messages, id)
+      const seen: Guard = { equal: { userId, messageCount: current.messageCount } }
+      if (await sessions.remove(id, seen)) return { messagesDeleted, deleted: current }
+    }
+  }
+
+  async function eraseAll(rows: SessionRow[], renew: (row: SessionRow) => Promise<boolean>) {
+    const gone: SessionRow[] = []
+    let messagesDeleted = 0
+    try {
+      for (const row of rows) {
+        if (!(await renew(row))) throw new AppError('session_busy')
+        const erased = await erase(row)
+        messagesDeleted += erased.messagesDeleted
+        if (erased.deleted) gone.push(erased.deleted)
+      }
+    } finally {
+      if (gone.length > 0) onDeleted(gone)
+    }
+    return { sessionsDeleted: gone.length, messagesDeleted }
+  }
+
+  async function owned(userId: string, sessionId: string): Promise<SessionRow> {
+    const session = await sessions.get(sessionId)
+    if (session?.userId !== userId) throw new AppError('session_not_found')
+    return session
+  }
+
+  async function allOf(userId: string): Promise<SessionRow[]> {
+    const all: SessionRow[] = []
+    for (;;) {
+      const last = all.at(-1)
+      const after = last ? { after: { value: last.id, id: last.id } } : {}
+      const page = await sessions.list({ where: { equal: { userId } }, ...after, limit: PAGE })
+      all.push(...page)
+      if (page.length < PAGE) return all
+    }
+  }
+
+  return {
+    ...createSessions(store),
+    owned,
+
+    sessionsOf: (userId, { chatflowId, after, limit }) =>
+      sessions.list({
+        where: { equal: { userId, ...(chatflowId === undefined ? {} : { chatflowId }) } },
+        order: { by: 'createdAt', direction: 'desc' },
+        ...(after ? { after } : {}),
+        limit
+      }),
+
+    messagesOf: (sessionId, page) => listMessages(messages, sessionId, page),
+
+    async remove(userId, sessionId) {
+      const session = await owned(userId, sessionId)
+      const { sessionsDeleted, messagesDeleted } = await fenced([session], () => eraseAll([session], async () => true))
+      if (sessionsDeleted === 0) throw new AppError('session_not_found')
+      return { messagesDeleted }
+    },
+
+    async removeAll(userId, { isForced = false } = {}) {
+      const rows = await allOf(userId)
+      if (isForced) return eraseAll(rows, async () => true)
+      return fenced(rows, (owner) => eraseAll(rows, ({ id }) => bus.acquire(sessionLease(id), owner, LEASE_MS)))
+    }
+  }
+}

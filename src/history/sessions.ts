@@ -1,0 +1,109 @@
+import type { SessionRow } from '../store/collections.ts'
+import type { Guard, Store } from '../store/port.ts'
+import { type Answer, answerRow, messagesOf, questionRow } from './messages.ts'
+import { topicOf } from './text.ts'
+
+const MAX_TRIES = 10
+
+/** The user's half of a turn, before Flowise is called. */
+export interface Question {
+  /** As read before; undefined when the id was nobody's. */
+  session: SessionRow | undefined
+  sessionId: string
+  userId: string
+  chatflowId: string
+  messageId: string
+  question: string
+  /** What Flowise will know the conversation by from now on. */
+  upstream: SessionRow['upstream']
+  now: number
+}
+
+/** The writing half of the history: what a prediction leaves in it, one guarded write per step. */
+export interface Sessions {
+  session(sessionId: string): Promise<SessionRow | undefined>
+  /**
+   * Stores the question and makes or updates its session, both or neither; answers the session as stored.
+   * Undefined when somebody else wrote to the session since it was read.
+   */
+  begin(question: Question): Promise<{ session: SessionRow } | undefined>
+  /**
+   * Stores the answer to a begun question; repeating it stores nothing twice.
+   * False when the session was deleted meanwhile: then nothing is stored.
+   */
+  answer(ended: Answer & { session: SessionRow; isClean: boolean; now: number }): Promise<boolean>
+  /** Marks a begun question as one that got no output. */
+  failed(ended: { session: SessionRow; userMessageId: string; isClean: boolean }): Promise<void>
+}
+
+/** Sessions and what is written into them, in this store. */
+export function createSessions(store: Store): Sessions {
+  const sessions = store.collection<SessionRow>('sessions')
+  const messages = messagesOf(store)
+
+  async function make({ sessionId, userId, chatflowId, question, upstream, now, messageId }: Question) {
+    const empty: SessionRow = {
+      id: sessionId,
+      userId,
+      chatflowId,
+      topic: topicOf(question),
+      messageCount: 0,
+      createdAt: now,
+      lastActivityAt: now,
+      upstream,
+      isUnclean: true
+    }
+    const session = { ...empty, messageCount: 1 }
+    const document = questionRow(empty, { id: messageId, text: question, now })
+    return (await sessions.insert(session, [{ collection: 'messages', document }])) ? { session } : undefined
+  }
+
+  async function resume(before: SessionRow, { question, upstream, now, messageId }: Question) {
+    const changed = { lastActivityAt: now, isUnclean: true, upstream }
+    const document = questionRow(before, { id: messageId, text: question, now })
+    const done = await sessions.update(before.id, unchanged(before), { set: changed, inc: { messageCount: 1 } }, [
+      { collection: 'messages', document }
+    ])
+    return done ? { session: { ...before, ...changed, messageCount: before.messageCount + 1 } } : undefined
+  }
+
+  return {
+    session: (sessionId) => sessions.get(sessionId),
+
+    begin: (question) => (question.session ? resume(question.session, question) : make(question)),
+
+    async answer({ session, isClean, now, ...answer }) {
+      let current: SessionRow | undefined = session
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        if (current === undefined || !isSame(current, session)) return false
+        // A later run may have begun when a write is repeated: then the session's state is that run's business.
+        const isOurs = current.messageCount === session.messageCount
+        const done = await sessions.update(
+          session.id,
+          unchanged(current),
+          { set: { lastActivityAt: now, ...(isOurs ? { isUnclean: !isClean } : {}) }, inc: { messageCount: 1 } },
+          [{ collection: 'messages', document: answerRow(current, answer, now) }]
+        )
+        if (done || (await messages.get(answer.messageId))) return true
+        current = await sessions.get(session.id)
+      }
+      return false
+    },
+
+    async failed({ session, userMessageId, isClean }) {
+      await Promise.all([
+        messages.update(userMessageId, { equal: { sessionId: session.id } }, { set: { status: 'failed' } }),
+        sessions.update(session.id, unchanged(session), { set: { isUnclean: !isClean } })
+      ])
+    }
+  }
+}
+
+/** A session id can be used again after deletion; what Flowise knows it by is new each time and tells the two apart. */
+function isSame(one: SessionRow, other: SessionRow): boolean {
+  return one.userId === other.userId && one.upstream.sessionId === other.upstream.sessionId
+}
+
+function unchanged({ userId, messageCount, upstream }: SessionRow): Guard {
+  return { equal: { userId, messageCount, 'upstream.sessionId': upstream.sessionId } }
+}
