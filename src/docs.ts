@@ -11,6 +11,28 @@ interface Variable {
   initial: string | undefined
 }
 
+/** What the documents are made from, besides the schemas of this folder. */
+export interface DocumentSources {
+  /** The route table with its hooks, as Fastify prints it. */
+  routes: string
+  openapi: object
+  statusOf: (code: ErrorCode) => number
+  /** The present README; undefined when there is none. */
+  readme: string | undefined
+}
+
+/** Path and content of every generated file; what is committed must equal it. */
+export function generatedFiles({ routes, openapi, statusOf, readme }: DocumentSources): Map<string, string> {
+  const files = new Map([
+    ['.env.example', envExample()],
+    ['docs/errors.md', errorsDocument(statusOf)],
+    ['docs/openapi.json', `${JSON.stringify(openapi, null, 2)}\n`],
+    ['docs/routes.txt', `${routes.trimEnd()}\n`]
+  ])
+  if (readme !== undefined) files.set('README.md', withConfigurationTable(readme))
+  return files
+}
+
 /** `.env.example`: every variable with its meaning and default, commented out. */
 export function envExample(): string {
   const lines = variables().flatMap(({ name, meaning, initial }) => ['', `# ${meaning}`, `# ${name}=${initial ?? ''}`])
@@ -50,16 +72,6 @@ export function errorsDocument(statusOf: (code: ErrorCode) => number): string {
     ...rows,
     ''
   ].join('\n')
-}
-
-/** The OpenAPI document as it is committed: stable, readable in a diff. */
-export function openapiText(document: object): string {
-  return `${JSON.stringify(document, null, 2)}\n`
-}
-
-/** The route table with its hooks; its diff is the security review. */
-export function routesText(table: string): string {
-  return `${table.trimEnd()}\n`
 }
 
 function variables(): Variable[] {
