@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBcryptThread } from '../src/auth/bcrypt.ts'
+import { createCredentials, type Credentials } from '../src/auth/credentials.ts'
 import { createPasswords, type Passwords } from '../src/auth/passwords.ts'
 import { createUsers, type Users } from '../src/auth/users.ts'
 
@@ -8,6 +9,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     users: Users
     passwords: Passwords
+    credentials: Credentials
   }
 }
 
@@ -17,6 +19,7 @@ export default fp(
     const bcrypt = app.parts.bcrypt ?? createBcryptThread()
     app.decorate('users', createUsers({ store: app.store, clock: app.clock, ids: app.ids }))
     app.decorate('passwords', createPasswords(bcrypt))
+    app.decorate('credentials', createCredentials(app.users, app.passwords))
     app.addHook('onReady', async function clearMarks() {
       await app.users.clearMarks()
     })

@@ -28,8 +28,12 @@ export interface Sessions {
   revoke(tokenOrHash: string, userId: string): Promise<number>
   /** Ends the session behind an access token, or this one token when it belongs to none. Sessions ended. */
   revokeOwn(token: AccessToken): Promise<number>
-  /** Ends every session of the user, and every token without one. Sessions ended. */
-  revokeAll(userId: string): Promise<number>
+  /** Ends every session of the token's user, and every token without one. Sessions ended. */
+  revokeAll(token: AccessToken): Promise<number>
+  /** Ends every session of the user. Sessions ended. */
+  endAll(userId: string): Promise<number>
+  /** Removes the sessions of a user who is deleted. */
+  removeAll(userId: string): Promise<void>
   /** The session a token names, if it is one of the user's; and whether the token is still good for it. */
   check(token: AccessToken, user: UserRow): Promise<{ sid: string | null; isRevoked: boolean }>
   /** Removes what no token refers to any more. Rows removed. */
@@ -48,6 +52,7 @@ export interface SessionOptions {
 const SHA256_HEX = /^[0-9a-f]{64}$/
 /** Rows outlive their tokens by this: the leeway of verification, and clocks that differ. */
 const AFTERLIFE_MS = 300_000
+const PAGE = 500
 
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
 export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids }: SessionOptions): Sessions {
@@ -87,8 +92,7 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
     if (!row || !family) throw new AppError('invalid_refresh_token')
     if (row.rotatedAt !== undefined) return refuseReuse(family.id)
     const user = await users.findById(row.userId)
-    if (family.revokedAt !== undefined || !user || family.createdAt < user.tokensValidFromAt || now >= row.expiresAt)
-      throw new AppError('invalid_refresh_token')
+    if (!user || isEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')
     if (!user.isActive) throw new AppError('user_disabled')
     const next = newRefreshToken(family.id, user.id)
     const expiresAt = familyEnd(now)
@@ -98,6 +102,27 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
     if (await refreshTokens.update(hash, unused, { set: { rotatedAt: now } }, next.append))
       return pair(user, family.id, next.secret)
     return refuseReuse(family.id)
+  }
+
+  async function isKnown({ sid, userId }: AccessToken): Promise<boolean> {
+    return sid !== null && (await families.get(sid))?.userId === userId
+  }
+
+  async function revokeOne(token: AccessToken): Promise<number> {
+    const expiresAt = token.expiresAt + AFTERLIFE_MS
+    await revokedTokens.insert({ id: token.hash, userId: token.userId, expiresAt })
+    return 1
+  }
+
+  async function endAll(userId: string): Promise<number> {
+    const now = clock.now()
+    let ended = 0
+    for (;;) {
+      const open = await families.list({ where: { equal: { userId }, exists: { revokedAt: false } }, limit: PAGE })
+      if (open.length === 0) return ended
+      const closed = await Promise.all(open.map(async (family) => (await end(family.id)) && family.expiresAt > now))
+      ended += closed.filter(Boolean).length
+    }
   }
 
   async function refuseReuse(familyId: string): Promise<never> {
@@ -133,32 +158,33 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
       return (await end(row.familyId)) ? 1 : 0
     },
     async revokeOwn(token) {
-      if (token.sid !== null && (await families.get(token.sid))?.userId === token.userId)
-        return (await end(token.sid)) ? 1 : 0
-      const expiresAt = token.expiresAt + AFTERLIFE_MS
-      await revokedTokens.insert({ id: token.hash, userId: token.userId, expiresAt })
-      return 1
+      if (token.sid === null || !(await isKnown(token))) return revokeOne(token)
+      return (await end(token.sid)) ? 1 : 0
     },
-    async revokeAll(userId) {
-      const now = clock.now()
-      await users.revokeTokensBefore(userId, now)
-      let ended = 0
+    async revokeAll(token) {
+      await users.revokeTokensBefore(token.userId, clock.now())
+      const foreign = (await isKnown(token)) ? 0 : await revokeOne(token)
+      return foreign + (await endAll(token.userId))
+    },
+    endAll,
+    async removeAll(userId) {
       for (;;) {
-        const where = { equal: { userId }, exists: { revokedAt: false } }
-        const open = await families.list({ where, limit: 1000 })
-        if (open.length === 0) return ended
-        for (const family of open) if ((await end(family.id)) && family.expiresAt > now) ended++
+        const rows = await families.list({ where: { equal: { userId } }, limit: PAGE })
+        if (rows.length === 0) return
+        for (const { id: familyId } of rows) {
+          const issued = await refreshTokens.list({ where: { equal: { familyId } }, limit: PAGE })
+          await Promise.all(issued.map(({ id }) => refreshTokens.remove(id)))
+          if (issued.length < PAGE) await families.remove(familyId)
+        }
       }
     },
     async check(token, user) {
       if (token.sid !== null) {
         const family = await families.get(token.sid)
-        if (family?.userId === user.id) {
-          const isRevoked = family.revokedAt !== undefined || family.createdAt < user.tokensValidFromAt
-          return { sid: family.id, isRevoked }
-        }
+        if (family?.userId === user.id) return { sid: family.id, isRevoked: isEnded(family, user) }
       }
-      if (token.issuedAt < user.tokensValidFromAt) return { sid: null, isRevoked: true }
+      // Claims count in seconds: a token of the same second may be older, and is refused.
+      if (user.tokensValidFromAt > 0 && token.issuedAt <= user.tokensValidFromAt) return { sid: null, isRevoked: true }
       return { sid: null, isRevoked: (await revokedTokens.get(token.hash)) !== undefined }
     },
     async purge() {
@@ -170,7 +196,7 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
           const rows = await collection.list({
             where: { lt },
             order: { by: 'expiresAt', direction: 'asc' },
-            limit: 500
+            limit: PAGE
           })
           if (rows.length === 0) break
           for (const row of rows) if (await collection.remove(row.id, { lt })) removed++
@@ -178,4 +204,9 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
       return removed
     }
   }
+}
+
+/** Also a session that a password change did not find in time, because it began meanwhile. */
+function isEnded(family: TokenFamilyRow, user: UserRow): boolean {
+  return family.revokedAt !== undefined || family.createdAt < user.tokensValidFromAt
 }

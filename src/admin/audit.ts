@@ -1,0 +1,89 @@
+import type { Clock } from '../clock.ts'
+import { type Ids, sha256Hex } from '../ids.ts'
+import type { AuditRow } from '../store/collections.ts'
+import type { Position } from '../store/cursor.ts'
+import type { Store } from '../store/port.ts'
+
+/** One change, as the route that made it describes it. */
+export interface AuditEntry {
+  /** Noun and verb: `user.update`. */
+  action: string
+  /** Id of what was changed. */
+  target: string
+  before: Record<string, unknown> | null
+  after: Record<string, unknown> | null
+  /** Names the change where it may be repeated: two entries with the same action, target and key are one. */
+  key?: string
+}
+
+export interface AuditFilter {
+  actor?: string
+  target?: string
+  action?: string
+}
+
+export interface AuditLog {
+  record(entry: AuditEntry & { actorId: string; requestId: string }): Promise<void>
+  /** Newest first. */
+  list(filter: AuditFilter, page: { after?: Position; limit: number }): Promise<AuditRow[]>
+  /** All that match, newest first, read in pages as the consumer asks for them. */
+  all(filter: AuditFilter): AsyncGenerator<AuditRow>
+}
+
+const PAGE = 500
+const SECRET = /^(?:.*password.*|.*secret.*|api_?key|authorization|(?:access|refresh)?_?token(?:_?hash)?)$/i
+
+/** Who changed what, over the collection `audit_entries`. */
+export function createAuditLog({ store, clock, ids }: { store: Store; clock: Clock; ids: Ids }): AuditLog {
+  const entries = store.collection<AuditRow>('audit_entries')
+
+  async function list({ actor, target, action }: AuditFilter, { after, limit }: { after?: Position; limit: number }) {
+    const equal = {
+      ...(actor === undefined ? {} : { actorId: actor }),
+      ...(target === undefined ? {} : { target }),
+      ...(action === undefined ? {} : { action })
+    }
+    const order = { by: 'createdAt', direction: 'desc' } as const
+    return entries.list({ where: { equal }, order, ...(after ? { after } : {}), limit })
+  }
+
+  return {
+    async record({ actorId, requestId, action, target, before, after, key }) {
+      await entries.insert({
+        id: key === undefined ? ids.uuid() : sha256Hex(JSON.stringify([action, target, key])),
+        actorId,
+        action,
+        target,
+        before: withoutSecrets(before),
+        after: withoutSecrets(after),
+        requestId,
+        createdAt: clock.now()
+      })
+    },
+    list,
+    async *all(filter) {
+      let after: Position | undefined
+      for (;;) {
+        const rows = await list(filter, { ...(after ? { after } : {}), limit: PAGE })
+        yield* rows
+        const last = rows.at(-1)
+        if (!last || rows.length < PAGE) return
+        after = { value: last.createdAt, id: last.id }
+      }
+    }
+  }
+}
+
+/** The record without members that are named like a secret, at any depth. */
+export function withoutSecrets(record: Record<string, unknown> | null): Record<string, unknown> | null {
+  if (record === null) return null
+  return Object.fromEntries(
+    Object.entries(record)
+      .filter(([name]) => !SECRET.test(name))
+      .map(([name, value]) => [name, isRecord(value) ? withoutSecrets(value) : value])
+  )
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
