@@ -1,4 +1,4 @@
-import type { Agent } from 'undici'
+import { type Agent, errors } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 
@@ -100,8 +100,7 @@ export function toAppError(error: unknown, broken?: 'upstream_error' | 'upstream
 }
 
 function isProtocolError(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW'
+  return error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError
 }
 
 async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
