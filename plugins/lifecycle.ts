@@ -1,4 +1,4 @@
-import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createLifecycle, type Lifecycle } from '../src/lifecycle.ts'
@@ -6,7 +6,8 @@ import { createLifecycle, type Lifecycle } from '../src/lifecycle.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     lifecycle: Lifecycle
-    refuseWhileDraining: onRequestAsyncHookHandler
+    /** onRequest hook of predictions. */
+    refuseWhileDraining(): Promise<void>
   }
 }
 
