@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 
 /**
@@ -23,10 +23,10 @@ export default fp(
       const access = route.config?.access
       seen.push({ url: `${String(route.method)} ${route.url}`, route, guardedAs: access })
       if (access === undefined || access === 'public') return
-      const onRequest = [app.authenticate]
+      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate]
       if (access === 'admin') onRequest.push(app.requireAdmin)
       if (access === 'prediction') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
-      route.onRequest = [...onRequest, ...asList(route.onRequest)]
+      route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object
       if (access === 'prediction')
         route.preHandler = [...asList(route.preHandler), app.requireGrant, app.openExchange, app.holdCredits]
     })

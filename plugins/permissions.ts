@@ -2,12 +2,16 @@ import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
 import { AppError } from '../src/errors.ts'
+import { type Assignments, createAssignments } from '../src/permissions/assignments.ts'
 import { createGrants } from '../src/permissions/grants.ts'
 import { createPermissions, type Grant, type Permissions } from '../src/permissions/permissions.ts'
+import { createReview, type GrantReview } from '../src/permissions/review.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     permissions: Permissions
+    assignments: Assignments
+    grantReview: GrantReview
     requireGrant: preHandlerAsyncHookHandler
   }
   interface FastifyRequest {
@@ -18,13 +22,17 @@ declare module 'fastify' {
 /** Who may use which chatflow, and the hook that asks it before anything reaches one. */
 export default fp(
   async function permissions(app: FastifyInstance) {
-    app.decorate('permissions', createPermissions(createGrants(app.store), app.chatflows))
+    const { chatflows, users, clock } = app
+    const grants = createGrants(app.store)
+    app.decorate('permissions', createPermissions(grants, chatflows))
+    app.decorate('assignments', createAssignments({ grants, chatflows, users, clock }))
+    app.decorate('grantReview', createReview({ grants, chatflows, users, clock }))
     app.decorateRequest('grant', null)
     app.decorate('requireGrant', async function requireGrant(request) {
       request.grant = await app.permissions.require(identityOf(request), chatflowIdOf(request))
     })
   },
-  { name: 'permissions', dependencies: ['store', 'chatflows', 'auth'] }
+  { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'chatflows'] }
 )
 
 /** The chatflow a request is about: a member of the body or of the path, whichever the route has. */

@@ -3,6 +3,7 @@ import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
 import audit from '../plugins/audit.ts'
+import answers from '../plugins/answers.ts'
 import auth from '../plugins/auth.ts'
 import brokenRequest, { answerBrokenRequest } from '../plugins/broken-request.ts'
 import bus from '../plugins/bus.ts'
@@ -19,6 +20,8 @@ import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
 import parsing from '../plugins/parsing.ts'
 import permissions from '../plugins/permissions.ts'
+import prediction from '../plugins/prediction.ts'
+import predictionProxy from '../plugins/prediction-proxy.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import readiness from '../plugins/readiness.ts'
@@ -98,6 +101,9 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(history)
   await app.register(credits)
   await app.register(exchange)
+  await app.register(prediction)
+  await app.register(answers)
+  await app.register(predictionProxy)
   await app.register(guard)
   await app.register(autoload, {
     dir: join(import.meta.dirname, '../routes'),

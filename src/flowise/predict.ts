@@ -2,11 +2,15 @@ import type { Agent, Dispatcher } from 'undici'
 import type { Hold } from '../credits/ledger.ts'
 import { AppError } from '../errors.ts'
 import { authorization, type FlowiseAddress, segment, toAppError } from './call.ts'
+import { encodeMultipart } from './multipart.ts'
 import type { PredictionBody } from './prediction.ts'
+import type { FilePart } from './request.ts'
 
 export interface PredictOptions {
   chatflowId: string
   body: PredictionBody
+  /** Sent as multipart where there are any. */
+  files?: readonly FilePart[]
   /** The one address that goes out as X-Forwarded-For. */
   clientAddress: string
   /** Default by `body.streaming`. */
@@ -34,8 +38,8 @@ export type Predict = (hold: Hold, options: PredictOptions, handler: UpstreamHan
 
 /** Makes the only function that opens predictions at Flowise. It has no timers but the one for connecting, and never retries. */
 export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
-  return function predict(_hold, { chatflowId, body, clientAddress, accept }, handler) {
-    const payload = Buffer.from(JSON.stringify(body))
+  return function predict(_hold, { chatflowId, body, files = [], clientAddress, accept }, handler) {
+    const { contentType, payload } = files.length > 0 ? encodeMultipart(body, files) : encodeJson(body)
     const response = createResponse(handler)
     agent.dispatch(
       {
@@ -43,7 +47,7 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
         path: `${address.prefix}/api/v1/prediction/${segment(chatflowId)}`,
         method: 'POST',
         headers: {
-          'content-type': 'application/json',
+          'content-type': contentType,
           'content-length': String(payload.length),
           accept: accept ?? (body.streaming ? 'text/event-stream' : 'application/json'),
           'x-forwarded-for': clientAddress,
@@ -57,6 +61,10 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
     )
     return response.call
   }
+}
+
+function encodeJson(body: PredictionBody): { contentType: string; payload: Buffer } {
+  return { contentType: 'application/json', payload: Buffer.from(JSON.stringify(body)) }
 }
 
 function createResponse(handler: UpstreamHandler): { call: UpstreamCall; dispatchHandler: Dispatcher.DispatchHandler } {

@@ -1,0 +1,35 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createUserAdmin, type UserAdmin } from '../src/admin/user-admin.ts'
+import { createCreditChanges, type CreditChanges } from '../src/credits/changes.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    userAdmin: UserAdmin
+    creditChanges: CreditChanges
+  }
+}
+
+/** What administrators do to users and their credits: steps in several nouns, in one order. */
+export default fp(
+  async function administration(app: FastifyInstance) {
+    const { users, passwords, loginSessions, ledger, idempotency, history, permissions } = app
+    const { openingMicro } = app.config.credits
+    app.decorate('creditChanges', createCreditChanges({ ledger, idempotency, openingMicro }))
+    app.decorate(
+      'userAdmin',
+      createUserAdmin({
+        users,
+        passwords,
+        openAccount: async (userId) => void (await ledger.open(userId, openingMicro)),
+        endSessions: (userId) => loginSessions.endAll(userId),
+        erasers: [
+          (userId) => history.removeAll(userId, { isForced: true }),
+          (userId) => permissions.removeAllOf(userId),
+          (userId) => loginSessions.removeAll(userId)
+        ]
+      })
+    )
+  },
+  { name: 'administration', dependencies: ['users', 'auth', 'history', 'permissions', 'credits'] }
+)

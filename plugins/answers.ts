@@ -1,0 +1,119 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
+import { answerFrames } from '../src/flowise/answer.ts'
+import { createGatewayDialect, type Dialect } from '../src/flowise/dialect.ts'
+import { createFrame } from '../src/flowise/frame.ts'
+import { DEFAULT_RESPONSE_FIELDS, DEFAULT_STREAM_EVENTS, filterEvent } from '../src/flowise/redaction.ts'
+import { gatewayReply, type PredictionResult, readStoredResult, receiptView, resultOf } from '../src/flowise/result.ts'
+import { createStreamWriter } from '../src/flowise/writer.ts'
+import { statusOf } from './problem.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Runs the request's prediction, or replays it, and answers in one piece. */
+    answerJson(request: FastifyRequest, reply: FastifyReply): Promise<ReturnType<typeof gatewayReply>>
+    /** Runs the request's prediction, or replays it, and answers as server-sent events. */
+    answerStream(request: FastifyRequest, reply: FastifyReply): Promise<void>
+    /** The result of the request's ended prediction, stored under its idempotency key. @throws what the client is told */
+    conclude(request: FastifyRequest): PredictionResult
+    /** The stored result an idempotency key asks for. @throws internal_error if the run died before it had one */
+    replayed(request: FastifyRequest): PredictionResult
+  }
+}
+
+/** Set on a reply that repeats a stored result. */
+export const REPLAYED = 'idempotency-replayed'
+
+export const SSE_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no'
+} as const
+
+/** How a prediction leaves the gateway on /chat/predict: one JSON reply, or a stream that starts with the first event. */
+export default fp(
+  async function answers(app: FastifyInstance) {
+    app.decorate('conclude', function conclude(request) {
+      const { exchange } = request
+      if (!exchange?.outcome) throw new AppError('internal_error')
+      return resultOf(exchange, exchange.outcome, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+    })
+
+    app.decorate('replayed', function replayed(request) {
+      const result = readStoredResult(request.replay)
+      if (!result) throw new AppError('internal_error', {}, { cause: new Error('the run died before it had a result') })
+      return result
+    })
+
+    app.decorate('answerJson', async function answerJson(request, reply) {
+      if (request.replay !== null) {
+        reply.header(REPLAYED, 'true')
+        return gatewayReply(delivered(app.replayed(request)))
+      }
+      await (await app.startPrediction(request)).concluded
+      return gatewayReply(delivered(app.conclude(request)))
+    })
+
+    app.decorate('answerStream', async function answerStream(request, reply) {
+      if (request.replay !== null) return replayStream(request, reply)
+      const { exchange } = request
+      if (!exchange) throw new AppError('internal_error')
+      const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id })
+      const allowed = exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS
+      let isOpen = false
+      let resume = () => {}
+      const writer = createStreamWriter({
+        dialect,
+        writable: reply.raw,
+        clock: app.clock,
+        pingMs: app.config.pingMs,
+        filter: (frame) => filterEvent(frame, allowed),
+        onDrain: () => resume()
+      })
+      const open = () => {
+        isOpen = true
+        reply.hijack()
+        reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
+        writer.open()
+      }
+      const running = await app.startPrediction(request, { open, frame: writer.frame })
+      resume = running.resume
+      const { answer } = await running.concluded
+      const result = app.conclude(request)
+      if (!isOpen) {
+        if (result.code) throw new AppError(result.code)
+        if (reply.raw.destroyed) return void reply.hijack()
+        open()
+        for (const frame of answer ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS) : [])
+          writer.frame(frame)
+      }
+      writer.close(closing(dialect, result))
+    })
+
+    function replayStream(request: FastifyRequest, reply: FastifyReply): void {
+      reply.header(REPLAYED, 'true')
+      const result = app.replayed(request)
+      if (result.code && result.text === '') throw new AppError(result.code)
+      const dialect = createGatewayDialect({ ...result, requestId: request.id })
+      const token = result.text === '' ? '' : dialect.event('token', createFrame('token', result.text).json)
+      void reply.headers(SSE_HEADERS).send(dialect.open() + token + closing(dialect, result))
+    }
+  },
+  { name: 'answers', dependencies: ['prediction', 'problem'] }
+)
+
+/** @throws the error of a prediction that has no answer to give in one piece */
+export function delivered(result: PredictionResult): PredictionResult {
+  if (result.ending !== 'completed') throw new AppError(result.code ?? 'upstream_incomplete')
+  return result
+}
+
+/** The last frames of a stream. */
+export function closing(dialect: Dialect, result: PredictionResult): string {
+  const receipt = receiptView(result)
+  if (result.code) return dialect.fail({ code: result.code, status: statusOf(result.code) }, receipt)
+  if (result.ending !== 'completed') return dialect.stop(receipt)
+  return dialect.succeed(receipt, result.followUpPrompts)
+}

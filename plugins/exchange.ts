@@ -1,0 +1,162 @@
+import { finished } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { AppError, catalogue, invalid } from '../src/errors.ts'
+import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
+import { DEFAULT_RESPONSE_FIELDS } from '../src/flowise/redaction.ts'
+import { type PredictionRequest, requestHash } from '../src/flowise/request.ts'
+import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
+import { createTranscript } from '../src/flowise/transcript.ts'
+import { sessionLease } from '../src/history/history.ts'
+import type { SessionRow } from '../src/store/collections.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    openExchange: preHandlerAsyncHookHandler
+    /** The predictions that run in this process, by run id. */
+    exchanges: Map<string, Exchange>
+    /** Stops the user's run in this session, in whichever process it is. True if it ran in this one. */
+    stopRun(userId: string, sessionId: string): boolean
+  }
+  interface FastifyRequest {
+    /** What is asked; set by the route's own reader before the guard's hooks. */
+    prediction: PredictionRequest | null
+    /** The running prediction; null also when an idempotency key replays an old one. */
+    exchange: Exchange | null
+    /** The session as it was when this prediction took it. */
+    session: SessionRow | null
+    /** The stored result of an earlier request with the same idempotency key; else null. */
+    replay: unknown
+  }
+}
+
+/** How long a session stays taken by a process that died. */
+export const SESSION_LEASE_MS = 60_000
+const RETRY_SECONDS = 1
+const STOPS = 'stops'
+
+/** Step 5 and 6 of a prediction: idempotency key, session fence, one run per session, and the end of them all. */
+export default fp(
+  async function exchange(app: FastifyInstance) {
+    const exchanges = new Map<string, Exchange>()
+    app.decorate('exchanges', exchanges)
+    app.decorateRequest('prediction', null)
+    app.decorateRequest('exchange', null)
+    app.decorateRequest('session', null)
+    app.decorateRequest('replay', null)
+
+    app.decorate('openExchange', async function openExchange(request, reply) {
+      const { prediction, identity, grant } = request
+      if (!prediction || !identity || !grant) throw new AppError('internal_error', { detail: 'openExchange ran too early' })
+      const key = idempotencyKeyOf(request)
+      const keyed = key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction)
+      if (keyed?.state === 'replay') {
+        request.replay = keyed.receipt
+        return
+      }
+      const runId = keyed?.rid ?? app.ids.run()
+      const sessionId = prediction.sessionId ?? app.ids.uuid()
+      const forget = async () => {
+        if (key !== undefined) await app.idempotency.forget({ accountId: identity.userId, key })
+      }
+      try {
+        request.session = (await takeSession(sessionId, runId, identity.userId, grant.chatflow.id)) ?? null
+      } catch (error) {
+        await forget()
+        throw error
+      }
+      const opened = createExchange({
+        runId,
+        userId: identity.userId,
+        sessionId,
+        messageId: app.ids.uuid(),
+        requestId: request.id,
+        chatflow: grant.chatflow,
+        question: prediction.question,
+        kind: prediction.wantsStream ? 'sse' : 'json',
+        startedAt: app.clock.now(),
+        transcript: createTranscript({ allowed: grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS })
+      })
+      exchanges.set(runId, opened)
+      opened.beforeConcluded(async () => {
+        exchanges.delete(runId)
+        await app.bus.release(sessionLease(sessionId), runId)
+      })
+      opened.beforeConcluded(async (outcome) => {
+        const result = resultOf(opened, outcome, grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+        if (!isKept(result)) await forget()
+        else if (key !== undefined) await app.idempotency.finish({ accountId: identity.userId, key, receipt: result })
+      })
+      request.exchange = opened
+      watchClient(opened, reply)
+      app.lifecycle.run(opened.concluded)
+    })
+
+    app.decorate('stopRun', function stopRun(userId, sessionId) {
+      const isLocal = stopLocal(userId, sessionId)
+      if (!isLocal) app.bus.publish(STOPS, JSON.stringify([userId, sessionId]))
+      return isLocal
+    })
+    app.bus.subscribe(STOPS, (message) => {
+      const [userId, sessionId] = JSON.parse(message)
+      stopLocal(userId, sessionId)
+    })
+
+    function stopLocal(userId: string, sessionId: string): boolean {
+      for (const running of exchanges.values()) {
+        if (running.userId !== userId || running.sessionId !== sessionId) continue
+        running.stop('stopped')
+        return true
+      }
+      return false
+    }
+
+    app.lifecycle.drainSignal.addEventListener('abort', function endRuns() {
+      for (const running of exchanges.values()) running.stop('drained')
+    })
+    app.lifecycle.every(SESSION_LEASE_MS / 4, 'session leases', async function renewLeases() {
+      for (const [runId, { sessionId }] of exchanges) await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+    })
+
+    /** The session as stored, or undefined for a new one; it is the caller's alone until the exchange concludes. */
+    async function takeSession(sessionId: string, runId: string, userId: string, chatflowId: string) {
+      const isTaken = await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+      const session = await app.history.session(sessionId)
+      const isForeign = session !== undefined && (session.userId !== userId || session.chatflowId !== chatflowId)
+      // Foreign before busy: that somebody else's session is running is nobody's business.
+      if (!isForeign && isTaken) return session
+      if (isTaken) await app.bus.release(sessionLease(sessionId), runId)
+      throw isForeign
+        ? new AppError('session_not_found')
+        : new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
+    }
+
+    function beginKeyed(accountId: string, key: string, prediction: PredictionRequest) {
+      return app.idempotency.begin({ accountId, key, bodyHash: requestHash(prediction) })
+    }
+  },
+  { name: 'exchange', dependencies: ['lifecycle', 'bus', 'history', 'permissions', 'credits'] }
+)
+
+/**
+ * Whether a repeated key gets this result again: an answer, a failure of the flow, and whatever cost something.
+ * What cost nothing and invites a repetition (503, a client that left) is forgotten, so that the repetition can work.
+ */
+function isKept({ ending, code, chargedMicro }: PredictionResult): boolean {
+  if (ending === 'completed' || chargedMicro > 0) return true
+  return code !== undefined && catalogue[code][0] !== 'unavailable' && ending !== 'refused'
+}
+
+/** The one place that notices a client leaving: it fires once for every way a response can close. */
+function watchClient(exchange: Exchange, reply: FastifyReply): void {
+  finished(reply.raw, { readable: false }, () => exchange.stop('abandoned'))
+}
+
+/** @throws validation_error unless it is 1 to 128 visible ASCII characters */
+export function idempotencyKeyOf(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,128}$/.test(key))
+    throw invalid(['header', 'Idempotency-Key'], 'must be 1 to 128 visible ASCII characters')
+  return key
+}

@@ -1,0 +1,110 @@
+import { PassThrough, Readable } from 'node:stream'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
+import { createFlowiseDialect } from '../src/flowise/dialect.ts'
+import { createFrame } from '../src/flowise/frame.ts'
+import { DEFAULT_STREAM_EVENTS, filterFlowiseEvent, filterFlowiseMetadata } from '../src/flowise/redaction.ts'
+import { flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
+import { createStreamWriter } from '../src/flowise/writer.ts'
+import { closing, delivered, REPLAYED, SSE_HEADERS } from './answers.ts'
+
+/** A reply on Flowise's own path, as @fastify/http-proxy takes it from its transport. */
+export interface ProxyReply {
+  statusCode: number
+  headers: Record<string, string>
+  body: Readable
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Runs the request's prediction and answers as Flowise would. Resolves with the head, at the first event. */
+    proxyPrediction(request: FastifyRequest): Promise<ProxyReply>
+  }
+}
+
+/** As Flowise labels its streams: its clients compare the whole value. */
+const FLOWISE_SSE_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event-stream' }
+
+/** Predictions for clients made for Flowise: its JSON and its framing, with their ids instead of Flowise's. */
+export default fp(
+  async function predictionProxy(app: FastifyInstance) {
+    app.decorate('proxyPrediction', async function proxyPrediction(request) {
+      const chatId = request.prediction?.clientChatId ?? request.exchange?.sessionId ?? ''
+      if (request.replay !== null) return replayed(request, chatId)
+      if (!request.prediction?.wantsStream) {
+        await (await app.startPrediction(request)).concluded
+        return jsonReply(flowiseReply(delivered(app.conclude(request)), chatId))
+      }
+      return stream(request, chatId)
+    })
+
+    function stream(request: FastifyRequest, chatId: string): Promise<ProxyReply> {
+      const { exchange } = request
+      if (!exchange) throw new AppError('internal_error')
+      const head = Promise.withResolvers<ProxyReply>()
+      const body = new PassThrough()
+      const dialect = createFlowiseDialect(() => metadataOf(request, chatId))
+      const allowed = exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS
+      let isOpen = false
+      let resume = () => {}
+      const writer = createStreamWriter({
+        dialect,
+        writable: body,
+        clock: app.clock,
+        pingMs: app.config.pingMs,
+        filter: (frame) => filterFlowiseEvent(frame, allowed),
+        onDrain: () => resume()
+      })
+      const open = () => {
+        isOpen = true
+        writer.open()
+        head.resolve({ statusCode: 200, headers: FLOWISE_SSE_HEADERS, body })
+      }
+
+      async function run(): Promise<void> {
+        const running = await app.startPrediction(request, { open, frame: writer.frame })
+        resume = running.resume
+        const { answer } = await running.concluded
+        const result = app.conclude(request)
+        if (isOpen) return writer.close(closing(dialect, result))
+        // A flow that cannot stream answers in one piece, as Flowise does.
+        if (answer) return head.resolve(jsonReply(flowiseReply(delivered(result), chatId)))
+        if (result.code) throw new AppError(result.code)
+        open()
+        writer.close(closing(dialect, result))
+      }
+      run().catch((error: unknown) => {
+        head.reject(error)
+        body.destroy()
+      })
+      return head.promise
+    }
+
+    function replayed(request: FastifyRequest, chatId: string): ProxyReply {
+      const result = app.replayed(request)
+      const id = chatId === '' ? result.sessionId : chatId
+      const reply = request.prediction?.wantsStream
+        ? storedStream(result, id)
+        : jsonReply(flowiseReply(delivered(result), id))
+      return { ...reply, headers: { ...reply.headers, [REPLAYED]: 'true' } }
+    }
+
+    function metadataOf({ exchange }: FastifyRequest, chatId: string): Record<string, unknown> {
+      const metadata = filterFlowiseMetadata(exchange?.transcript.metadata ?? {})
+      return { chatId, chatMessageId: exchange?.messageId, ...metadata, sessionId: chatId }
+    }
+  },
+  { name: 'prediction-proxy', dependencies: ['answers'] }
+)
+
+function jsonReply(body: unknown): ProxyReply {
+  return { statusCode: 200, headers: { 'content-type': 'application/json; charset=utf-8' }, body: Readable.from([JSON.stringify(body)]) }
+}
+
+function storedStream(result: PredictionResult, chatId: string): ProxyReply {
+  if (result.code && result.text === '') throw new AppError(result.code)
+  const dialect = createFlowiseDialect(() => ({ chatId, sessionId: chatId, chatMessageId: result.messageId }))
+  const frames = [createFrame('start', ''), createFrame('token', result.text)].map(({ event, json }) => dialect.event(event, json))
+  return { statusCode: 200, headers: FLOWISE_SSE_HEADERS, body: Readable.from([frames.join('') + closing(dialect, result)]) }
+}

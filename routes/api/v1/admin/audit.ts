@@ -1,0 +1,49 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { AuditView, auditCsv, auditView } from '../../../../src/admin/audit-view.ts'
+import { Members, PageQuery, PageReply, problems, Type } from '../../../../src/schema.ts'
+import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
+
+const Filter = Members({
+  actor: Type.Optional(Type.String({ maxLength: 128, description: 'id of the user who made the change' })),
+  target: Type.Optional(Type.String({ maxLength: 300, description: 'id of what was changed' })),
+  action: Type.Optional(Type.String({ maxLength: 100, description: 'such as user.update' })),
+  ...PageQuery
+})
+
+const AuditPage = Type.Object({ entries: Type.Array(AuditView), ...PageReply })
+
+/** The record of administration. */
+export default (async function auditRoutes(app) {
+  app.get(
+    '/audit',
+    {
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'audit.list',
+        summary: 'Changes made through /admin, newest first; with Accept: text/csv all that match, as a table',
+        tags: ['Administration'],
+        security: [{ bearer: [] }],
+        querystring: Filter,
+        response: {
+          200: {
+            description: 'A page of entries, or the export',
+            content: { 'application/json': { schema: AuditPage }, 'text/csv': { schema: Type.String() } }
+          },
+          ...problems(401, 403, 422, 503)
+        }
+      }
+    },
+    async function listAudit(request, reply) {
+      const { limit = 50, cursor, ...filter } = request.query
+      if (/\btext\/csv\b/i.test(request.headers.accept ?? '')) {
+        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="audit.csv"')
+        return reply.send(Readable.from(auditCsv(app.auditLog.all(filter))))
+      }
+      const after = decodeCursor(cursor, 'number')
+      const rows = await app.auditLog.list(filter, { ...(after ? { after } : {}), limit: limit + 1 })
+      const { items, ...tail } = toPage(rows, limit, (row) => row.createdAt)
+      return { entries: items.map(auditView), ...tail }
+    }
+  )
+} satisfies FastifyPluginAsyncTypebox)

@@ -1,0 +1,47 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { identityOf } from '../../../../src/auth/identity.ts'
+import { Balance, balanceView, TransactionPage, transactionView } from '../../../../src/credits/view.ts'
+import { Members, PageQuery, responses } from '../../../../src/schema.ts'
+import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
+
+const config = { access: 'user' } as const
+const common = { tags: ['Credits'], security: [{ bearer: [] }] }
+
+/** The caller's own credits. */
+export default (async function creditRoutes(app) {
+  app.get(
+    '/credits',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'credits.balance',
+        summary: 'Your credits',
+        response: responses(Balance, 401, 503)
+      }
+    },
+    async (request) => balanceView(await app.ledger.open(identityOf(request).userId, app.config.credits.openingMicro))
+  )
+
+  app.get(
+    '/credits/transactions',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'credits.transactions',
+        summary: 'Grants, adjustments and charges of yours, newest first',
+        querystring: Members(PageQuery),
+        response: responses(TransactionPage, 401, 422, 503)
+      }
+    },
+    async function listTransactions(request) {
+      const { limit = 50, cursor } = request.query
+      const after = decodeCursor(cursor, 'number')
+      const page = { ...(after ? { after } : {}), limit: limit + 1 }
+      const rows = await app.ledger.entries(identityOf(request).userId, page)
+      const { items, ...tail } = toPage(rows, limit, (row) => row.at)
+      return { transactions: items.map(transactionView), ...tail }
+    }
+  )
+} satisfies FastifyPluginAsyncTypebox)

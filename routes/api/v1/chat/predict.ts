@@ -1,0 +1,90 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { type GatewayBody, readGatewayRequest } from '../../../../src/flowise/request.ts'
+import { Credits, Id, Members, Nullable, problems, Type } from '../../../../src/schema.ts'
+
+const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
+
+const Body = Members({
+  chatflow_id: Id,
+  question: optional(Type.String({ maxLength: 100_000, examples: ['What is in the report?'] })),
+  message: optional(Type.String({ maxLength: 100_000, description: 'alias of question' })),
+  sessionId: optional(Type.String({ maxLength: 128, description: 'continues a session; absent: a new one' })),
+  session_id: optional(Type.String({ maxLength: 128, description: 'alias of sessionId' })),
+  overrideConfig: optional(Type.Object({}, { additionalProperties: true, description: 'keys the chatflow allows pass' })),
+  history: optional(
+    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), { maxItems: 100 })
+  ),
+  uploads: optional(Type.Array(Type.Object({}, { additionalProperties: true }), { maxItems: 100 })),
+  file_ids: optional(Type.Array(Id, { maxItems: 100 })),
+  streaming: optional(Type.Boolean({ description: 'absent: decided by Accept' }))
+})
+
+const Reply = Type.Object({
+  response: Type.String({ description: 'the plain answer text' }),
+  result: Type.Object({}, { additionalProperties: true, description: "Flowise's answer, reduced to what the chatflow allows" }),
+  session_id: Type.String(),
+  chatflow_id: Type.String(),
+  credits_charged: Credits,
+  credits_remaining: Credits,
+  message_id: Type.String()
+})
+
+const Stream = Type.String({ description: 'server-sent events: session_id, the events of Flowise, metadata or error, end' })
+const errors = problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503)
+
+/** Predictions in the gateway's own form, in one piece or as a stream. */
+const routes: FastifyPluginAsyncTypebox = async function predict(app) {
+  const bodyLimit = app.config.limits.bodyBytes
+  const config = { access: 'prediction' } as const
+  const common = { tags: ['predictions'], security: [{ bearer: [] }], body: Body }
+
+  app.post(
+    '/predict',
+    {
+      config,
+      bodyLimit,
+      preHandler: async (request) => {
+        const body = request.body as GatewayBody
+        request.prediction = readGatewayRequest(body, body.streaming ?? asksForStream(request))
+      },
+      schema: {
+        ...common,
+        operationId: 'predictions.create',
+        summary: 'Ask a chatflow; one JSON reply, or a stream with streaming:true or Accept: text/event-stream',
+        response: {
+          200: {
+            description: 'the answer',
+            content: { 'application/json': { schema: Reply }, 'text/event-stream': { schema: Stream } }
+          },
+          ...errors
+        }
+      }
+    },
+    (request, reply) => (request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request, reply))
+  )
+
+  app.post(
+    '/predict/stream',
+    {
+      config,
+      bodyLimit,
+      preHandler: async (request) => {
+        request.prediction = readGatewayRequest(request.body as GatewayBody, true)
+      },
+      schema: {
+        ...common,
+        operationId: 'predictions.stream',
+        summary: 'Ask a chatflow; always a stream',
+        response: { 200: { description: 'the stream', content: { 'text/event-stream': { schema: Stream } } }, ...errors }
+      }
+    },
+    (request, reply) => app.answerStream(request, reply)
+  )
+}
+
+export default routes
+
+function asksForStream({ headers }: FastifyRequest): boolean {
+  return headers.accept?.toLowerCase().includes('text/event-stream') ?? false
+}

@@ -1,0 +1,122 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { identityOf } from '../../../../src/auth/identity.ts'
+import { MessageBody, messageView, SessionBody, sessionView } from '../../../../src/history/schemas.ts'
+import { Id, Members, Message, PageQuery, PageReply, responses, Type } from '../../../../src/schema.ts'
+import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
+
+const common = { tags: ['sessions'], security: [{ bearer: [] }] }
+const SessionParams = Type.Object({ session_id: Type.String() })
+
+/** The caller's own conversations; reading and deleting them needs no grant and no existing chatflow. */
+export default (async function sessions(app) {
+  const config = { access: 'user' } as const
+
+  app.get(
+    '/sessions',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'sessions.list',
+        summary: 'Your conversations, newest first',
+        querystring: Members({ ...PageQuery, chatflow_id: Type.Optional(Id) }),
+        response: responses(Members({ sessions: Type.Array(SessionBody), ...PageReply }), 400, 401, 422, 503)
+      }
+    },
+    async function listSessions(request) {
+      const { limit = 50, cursor, chatflow_id: chatflowId } = request.query
+      const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1, chatflowId }
+      const rows = await app.history.sessionsOf(identityOf(request).userId, page)
+      const { items, ...rest } = toPage(rows, limit, (row) => row.createdAt)
+      return { sessions: items.map(sessionView), ...rest }
+    }
+  )
+
+  app.get(
+    '/sessions/:session_id/history',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'sessions.history',
+        summary: 'The messages of a conversation, oldest first',
+        params: SessionParams,
+        querystring: Members(PageQuery),
+        response: responses(
+          Members({ session_id: Id, messages: Type.Array(MessageBody), ...PageReply }),
+          ...[400, 401, 404, 422, 503]
+        )
+      }
+    },
+    async function readHistory(request) {
+      const { limit = 50, cursor } = request.query
+      const session = await app.history.owned(identityOf(request).userId, request.params.session_id)
+      const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
+      const rows = await app.history.messagesOf(session.id, page)
+      const { items, ...rest } = toPage(rows, limit, (row) => row.position)
+      return { session_id: session.id, messages: items.map(messageView), ...rest }
+    }
+  )
+
+  app.delete(
+    '/sessions/:session_id',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'sessions.delete',
+        summary: 'Delete a conversation',
+        params: SessionParams,
+        response: responses(
+          Members({
+            message: Message,
+            session_id: Id,
+            messages_deleted: Type.Integer(),
+            files_deleted: Type.Integer()
+          }),
+          ...[400, 401, 404, 409, 503]
+        )
+      }
+    },
+    async function deleteSession(request) {
+      const sessionId = request.params.session_id
+      const { messagesDeleted } = await app.history.remove(identityOf(request).userId, sessionId)
+      return {
+        message: 'The session is deleted.',
+        session_id: sessionId,
+        messages_deleted: messagesDeleted,
+        files_deleted: 0
+      }
+    }
+  )
+
+  app.delete(
+    '/history',
+    {
+      config,
+      schema: {
+        ...common,
+        operationId: 'sessions.deleteAll',
+        summary: 'Delete all your conversations',
+        response: responses(
+          Members({
+            message: Message,
+            sessions_deleted: Type.Integer(),
+            messages_deleted: Type.Integer(),
+            files_deleted: Type.Integer()
+          }),
+          ...[400, 401, 409, 503]
+        )
+      }
+    },
+    async function deleteHistory(request) {
+      const { sessionsDeleted, messagesDeleted } = await app.history.removeAll(identityOf(request).userId)
+      return {
+        message: 'Your history is deleted.',
+        sessions_deleted: sessionsDeleted,
+        messages_deleted: messagesDeleted,
+        files_deleted: 0
+      }
+    }
+  )
+} satisfies FastifyPluginAsyncTypebox)

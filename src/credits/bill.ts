@@ -1,0 +1,179 @@
+import type { Clock } from '../clock.ts'
+import type { ChatflowRow } from '../store/collections.ts'
+import type { Hold, Ledger, Settlement } from './ledger.ts'
+import { decideMoney, type Ending } from './outcome.ts'
+import { costOfTokens, type Price, sizeOfHold } from './pricing.ts'
+
+/** What of the answer so far the cost depends on. */
+export interface Produced {
+  readonly hasOutput: boolean
+  readonly text: string
+  readonly usageTokens: number | undefined
+}
+
+/** What the ledger entry remembers of the prediction. */
+export interface ChargeMeta {
+  sessionId: string
+  messageId: string
+}
+
+export interface Amounts {
+  chargedMicro: number
+  availableMicro: number
+}
+
+/** The money of one running prediction: its hold, and what it has used of it. */
+export interface Bill {
+  readonly hold: Hold
+  readonly isMetered: boolean
+  /** Reserves more when most is used; false if there is no more, and the answer has to stop. */
+  grow(): Promise<boolean>
+  /** Renews the lease and records what is used, for the sweeper in case this process dies. */
+  renew(): Promise<void>
+  /** `receipt` is soon there and never rejects; `durable` resolves when the ledger has it, however long that takes. */
+  settle(ending: Ending, meta: ChargeMeta): { receipt: Promise<Amounts>; durable: Promise<void> }
+}
+
+export interface BillingOptions {
+  ledger: Ledger
+  clock: Clock
+  /** Granted once to each new account, micro-credits. */
+  openingMicro: number
+  /** Flat price of chatflows without one, micro-credits. */
+  priceMicro: number
+  onRetry: (error: unknown, rid: string) => void
+}
+
+const REMEMBERED_COSTS = 200
+const REMEMBERED_CHATFLOWS = 10_000
+/** Without a count from the model, four characters are taken for a token. */
+const CHARACTERS_PER_TOKEN = 4
+const GROW_AT = 0.8
+const RETRY_DELAYS_MS = [100, 500, 1000, 2000, 5000, 10_000, 15_000, 20_000]
+
+/** Opens bills: the hold before a prediction, the settlement after it. */
+export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry }: BillingOptions) {
+  const recentCosts = new Map<string, number[]>()
+  const opened = new Set<string>()
+
+  return {
+    /**
+     * Holds what the prediction may cost.
+     * @throws insufficient_credits, account_frozen, too_many_predictions
+     */
+    async open(run: { runId: string; userId: string; transcript: Produced }, chatflow: ChatflowRow): Promise<Bill> {
+      const price = priceOf(chatflow, priceMicro)
+      const amountMicro = sizeOfHold(price, recentCosts.get(chatflow.id) ?? [])
+      const request = { rid: run.runId, accountId: run.userId, chatflowId: chatflow.id, amountMicro }
+      await openAccount(run.userId)
+      const hold = amountMicro === 0 ? await ledger.free(request) : await ledger.reserve(request)
+      return createBill(hold, price, run.transcript)
+    }
+  }
+
+  async function openAccount(accountId: string): Promise<void> {
+    if (opened.has(accountId)) return
+    await ledger.open(accountId, openingMicro)
+    if (opened.size >= REMEMBERED_CHATFLOWS) opened.clear()
+    opened.add(accountId)
+  }
+
+  function createBill(initial: Hold, price: Price, produced: Produced): Bill {
+    let hold = initial
+    let growing: Promise<boolean> | undefined
+
+    return {
+      get hold() {
+        return hold
+      },
+      isMetered: price.kind === 'metered',
+      grow() {
+        if (usedMicro() < hold.amountMicro * GROW_AT) return Promise.resolve(true)
+        growing ??= extend().finally(() => {
+          growing = undefined
+        })
+        return growing
+      },
+      async renew() {
+        if (hold.amountMicro > 0) await ledger.heartbeat(hold, Math.min(usedMicro(), hold.amountMicro))
+      },
+      settle(ending, meta) {
+        const first = settleOnce(ending, meta)
+        return {
+          receipt: first.catch(() => estimate(ending)),
+          durable: first.then(
+            () => undefined,
+            (error) => settleLater(ending, meta, error)
+          )
+        }
+      }
+    }
+
+    function usedMicro(): number {
+      if (price.kind === 'flat') return produced.hasOutput ? price.amountMicro : 0
+      const tokens = produced.usageTokens ?? Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
+      return produced.hasOutput ? costOfTokens(price, tokens) : 0
+    }
+
+    function money(ending: Ending) {
+      const { hasOutput, usageTokens: tokens } = produced
+      return decideMoney(ending, { hasOutput, usedMicro: usedMicro(), price, ...(tokens === undefined ? {} : { tokens }) })
+    }
+
+    async function extend(): Promise<boolean> {
+      const more = await ledger.extend(hold, Math.max(1, Math.ceil(hold.amountMicro / 2)))
+      if (more) hold = more
+      // A refusal matters only when what is held no longer covers what was delivered.
+      return more !== undefined || usedMicro() < hold.amountMicro
+    }
+
+    async function settleOnce(ending: Ending, meta: ChargeMeta): Promise<Amounts> {
+      const decided = money(ending)
+      if (decided.action === 'void') return toAmounts(await ledger.void(hold, { ...meta, ending }))
+      if (price.kind === 'metered' && decided.costMicro > hold.amountMicro) {
+        const more = await ledger.extend(hold, decided.costMicro - hold.amountMicro)
+        if (more) hold = more
+      }
+      remember(hold.chatflowId, decided.costMicro)
+      return toAmounts(await ledger.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated }))
+    }
+
+    /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
+    async function settleLater(ending: Ending, meta: ChargeMeta, error: unknown) {
+      let last = error
+      for (const delayMs of RETRY_DELAYS_MS) {
+        onRetry(last, hold.rid)
+        await new Promise<void>((resolve) => clock.after(delayMs, resolve))
+        try {
+          await settleOnce(ending, meta)
+          return
+        } catch (again) {
+          last = again
+        }
+      }
+      throw last
+    }
+
+    function estimate(ending: Ending): Amounts {
+      const decided = money(ending)
+      return { chargedMicro: decided.action === 'void' ? 0 : Math.min(decided.costMicro, hold.amountMicro), availableMicro: 0 }
+    }
+  }
+
+  function remember(chatflowId: string, costMicro: number): void {
+    const costs = recentCosts.get(chatflowId) ?? []
+    if (costs.length >= REMEMBERED_COSTS) costs.shift()
+    costs.push(costMicro)
+    if (recentCosts.size >= REMEMBERED_CHATFLOWS) recentCosts.clear()
+    recentCosts.set(chatflowId, costs)
+  }
+}
+
+function toAmounts({ chargedMicro, availableMicro }: Settlement): Amounts {
+  return { chargedMicro, availableMicro }
+}
+
+function priceOf(chatflow: ChatflowRow, defaultMicro: number): Price {
+  if (!chatflow.metered) return { kind: 'flat', amountMicro: chatflow.priceMicro ?? defaultMicro }
+  return { kind: 'metered', ...chatflow.metered }
+}

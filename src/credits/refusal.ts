@@ -1,0 +1,46 @@
+import { AppError } from '../errors.ts'
+import type { AccountRow } from '../store/collections.ts'
+import { toCredits } from './pricing.ts'
+
+/** Seconds until a run in flight may have given its hold back. */
+const HELD_RETRY_SECONDS = 5
+const LIMIT_RETRY_SECONDS = 1
+
+export interface Demand {
+  amountMicro: number
+  /** Counters of the account that must cover the amount too. */
+  limits: readonly string[]
+  maxHolds: number
+}
+
+/** Why this account cannot have the hold now, or undefined if it can. Lack of credits is told before lack of room. */
+export function refusalOf(account: AccountRow, { amountMicro, limits, maxHolds }: Demand): AppError | undefined {
+  if (account.status === 'frozen') return new AppError('account_frozen')
+  if (account.available < amountMicro) {
+    const comesBack = account.available + account.held >= amountMicro
+    return comesBack
+      ? insufficient(account, amountMicro, 'held_by_inflight')
+      : insufficient(account, amountMicro, 'insufficient_credits')
+  }
+  const spent = limits.find((counter) => (account.limits[counter] ?? 0) < amountMicro)
+  if (spent !== undefined) {
+    return insufficient(
+      account,
+      amountMicro,
+      spent.startsWith('flow') ? 'flow_budget_exhausted' : 'key_budget_exhausted'
+    )
+  }
+  if (account.holdCount >= maxHolds)
+    return new AppError('too_many_predictions', { retryAfterSeconds: LIMIT_RETRY_SECONDS })
+  return undefined
+}
+
+function insufficient({ available, held }: AccountRow, neededMicro: number, reason: string): AppError {
+  const needed = toCredits(neededMicro)
+  const left = toCredits(available)
+  return new AppError('insufficient_credits', {
+    detail: `This prediction needs ${needed} ${needed === 1 ? 'credit' : 'credits'}; ${left} ${left === 1 ? 'is' : 'are'} available.`,
+    extra: { available: left, held: toCredits(held), needed, reason },
+    ...(reason === 'held_by_inflight' && { retryAfterSeconds: HELD_RETRY_SECONDS })
+  })
+}

@@ -1,0 +1,56 @@
+import { isoInstant } from '../clock.ts'
+import { Credits, Instant, Nullable, PageReply, type Static, Type } from '../schema.ts'
+import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
+import { toCredits } from './pricing.ts'
+
+/** A credit account as its owner sees it. */
+export const Balance = Type.Object({
+  user_id: Type.String(),
+  credits_remaining: Type.Number({ description: 'credits that can be spent; excludes what running predictions hold' }),
+  credits_held: Credits,
+  last_updated: Instant
+})
+
+/** A posting of the ledger as the owner of the account sees it. */
+export const Transaction = Type.Object({
+  id: Type.String(),
+  kind: Type.String({ enum: ['grant', 'adjust', 'charge'] }),
+  amount: Type.Number({ description: 'signed credits' }),
+  state: Type.String({ enum: ['settled'] }),
+  chatflow_id: Nullable(Type.String()),
+  session_id: Nullable(Type.String()),
+  message_id: Nullable(Type.String()),
+  note: Nullable(Type.String()),
+  created_at: Instant
+})
+
+export const TransactionPage = Type.Object({ transactions: Type.Array(Transaction), ...PageReply })
+
+/** The API form of an account. */
+export function balanceView(account: AccountRow): Static<typeof Balance> {
+  return {
+    user_id: account.id,
+    credits_remaining: toCredits(account.available),
+    credits_held: toCredits(account.held),
+    last_updated: isoInstant(account.updatedAt)
+  }
+}
+
+/** The API form of a posting. */
+export function transactionView({ id, kind, delta, at, meta }: LedgerEntryRow): Static<typeof Transaction> {
+  return {
+    id,
+    kind,
+    amount: toCredits(delta),
+    state: 'settled',
+    chatflow_id: text(meta.chatflowId),
+    session_id: text(meta.sessionId),
+    message_id: text(meta.messageId),
+    note: text(meta.note),
+    created_at: isoInstant(at)
+  }
+}
+
+function text(value: string | number | boolean | null | undefined): string | null {
+  return typeof value === 'string' ? value : null
+}

@@ -1,0 +1,81 @@
+import { catalogue, type ErrorCode } from '../errors.ts'
+
+/** What the closing frames tell of the money, as decimal credits. */
+export interface ReceiptView {
+  credits_charged: number
+  credits_remaining: number
+}
+
+export interface Failure {
+  code: ErrorCode
+  status: number
+}
+
+/** How one prediction is written as server-sent events; each call returns the text of whole frames. */
+export interface Dialect {
+  open(): string
+  /** `json` is one line that begins with `{"event":`. */
+  event(name: string, json: string): string
+  succeed(receipt: ReceiptView, followUpPrompts?: unknown): string
+  fail(failure: Failure, receipt: ReceiptView): string
+  stop(receipt: ReceiptView): string
+  /** Sent in silence: a comment, and no blank line, which some parsers would take for an empty event. */
+  readonly ping: string
+}
+
+export interface Identifiers {
+  sessionId: string
+  chatflowId: string
+  messageId: string
+  requestId: string
+}
+
+/** Standard framing with ids, of /chat/predict. */
+export function createGatewayDialect(ids: Identifiers): Dialect {
+  let count = 0
+  const raw = (name: string, json: string) => `id: ${++count}\nevent: ${name}\ndata: ${json}\n\n`
+  const frame = (name: string, members: Record<string, unknown>) =>
+    raw(name, JSON.stringify({ event: name, ...members }))
+  const end = () => frame('end', { data: '[DONE]' })
+  const succeed = (receipt: ReceiptView, followUpPrompts?: unknown) => {
+    const data = {
+      session_id: ids.sessionId,
+      sessionId: ids.sessionId,
+      chatflow_id: ids.chatflowId,
+      message_id: ids.messageId,
+      ...receipt,
+      ...(followUpPrompts === undefined ? {} : { followUpPrompts })
+    }
+    return frame('metadata', { data }) + end()
+  }
+  return {
+    ping: ': ping\n',
+    open: () =>
+      frame('session_id', {
+        data: ids.sessionId,
+        chatflow_id: ids.chatflowId,
+        message_id: ids.messageId,
+        request_id: ids.requestId
+      }),
+    event: raw,
+    succeed,
+    stop: succeed,
+    fail: (failure, receipt) =>
+      frame('error', { data: catalogue[failure.code][1], ...failure, request_id: ids.requestId, ...receipt }) + end()
+  }
+}
+
+/** Flowise's own framing, for clients made for Flowise. `mappedMetadata` yields its metadata with the client's ids. */
+export function createFlowiseDialect(mappedMetadata: () => Record<string, unknown>): Dialect {
+  const raw = (json: string) => `message:\ndata:${json}\n\n`
+  const frame = (event: string, data: unknown) => raw(JSON.stringify({ event, data }))
+  const end = () => frame('end', '[DONE]')
+  return {
+    ping: ':ka\n',
+    open: () => '',
+    event: (_name, json) => raw(json),
+    succeed: (receipt) => frame('metadata', { ...mappedMetadata(), ...receipt }) + end(),
+    stop: () => frame('abort', '[DONE]') + end(),
+    fail: (failure) => frame('error', catalogue[failure.code][1]) + end()
+  }
+}

@@ -1,0 +1,255 @@
+import type { Clock } from '../clock.ts'
+import type { Hold } from '../credits/ledger.ts'
+import { AppError, type ErrorCode } from '../errors.ts'
+import { answerFrames, readAnswer } from './answer.ts'
+import type { FlowiseClient, PredictionBody, UpstreamCall } from './client.ts'
+import type { Ending, Exchange, Outcome, StopReason } from './exchange.ts'
+import { createFrame, type Frame } from './frame.ts'
+import { parseJson } from './json.ts'
+import type { FilePart } from './request.ts'
+import { createSseParser } from './sse.ts'
+import { createWatch } from './watch.ts'
+
+export interface RunLimits {
+  firstByteTimeoutMs: number
+  idleTimeoutMs: number
+  deadlineMs: number
+  maxAnswerBytes: number
+}
+
+export interface RunOptions {
+  exchange: Exchange
+  hold: Hold
+  client: FlowiseClient
+  clock: Clock
+  limits: RunLimits
+  body: PredictionBody
+  files: readonly FilePart[]
+  /** Flowise's id of the conversation, which its abort is addressed to. */
+  chatId: string
+  clientAddress: string
+  /** Members of an answer that the client and the history may have. */
+  fields: readonly string[]
+  /** Where a stream goes; without it only the transcript and the outcome are of use. */
+  output?: RunOutput
+  /** Keeps the process alive for work that goes on after the end. */
+  track: (work: Promise<unknown>) => void
+}
+
+export interface RunOutput {
+  /** The first event has arrived: from now on failures are told in-band. */
+  open(): void
+  /** False to stop reading until `resume`. */
+  frame(frame: Frame): boolean
+}
+
+export interface Run {
+  /** Reads on after a frame was answered with false. */
+  resume(): void
+}
+
+const TOLD_BY_STOP: Record<StopReason, ErrorCode | undefined> = {
+  stopped: undefined,
+  abandoned: undefined,
+  drained: 'draining',
+  credits_exhausted: 'credits_exhausted'
+}
+const LOGGED_ERROR_BYTES = 2048
+
+/**
+ * Sends one prediction to Flowise, once, and brings it to exactly one outcome of its exchange, whatever Flowise,
+ * the client or the clock do. Headers and comments prove nothing; only events and bodies count.
+ */
+export function startRun(options: RunOptions): Run {
+  const { exchange, client, clock, limits, output, fields } = options
+  const { transcript } = exchange
+  const watch = createWatch({
+    clock,
+    firstByteMs: limits.firstByteTimeoutMs,
+    idleMs: limits.idleTimeoutMs,
+    deadlineMs: limits.deadlineMs,
+    onDue: timeOut
+  })
+  const parser = createSseParser({ maxFrameBytes: limits.maxAnswerBytes, onFrame: takeFrame })
+  let reads: 'nothing' | 'events' | 'json' | 'problem' = 'nothing'
+  let status = 0
+  let receivedBytes = 0
+  let chunks: Buffer[] = []
+  let isOpen = false
+  let hasAction = false
+  let isRepairing = false
+  let isPaused = false
+
+  exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...told(TOLD_BY_STOP[reason]) }, true))
+  const call: UpstreamCall = client.predict(
+    options.hold,
+    {
+      chatflowId: exchange.chatflow.id,
+      body: options.body,
+      files: options.files,
+      clientAddress: options.clientAddress
+    },
+    { onHead, onData, onEnd, onError }
+  )
+
+  return {
+    resume() {
+      if (!isPaused || exchange.outcome) return
+      isPaused = false
+      watch.resume()
+      call.resume()
+    }
+  }
+
+  function onHead(statusCode: number, headers: Record<string, string | string[] | undefined>): void {
+    status = statusCode
+    const type = String(headers['content-type'] ?? '').toLowerCase()
+    if (status >= 300) reads = 'problem'
+    else if (type.startsWith('text/event-stream')) reads = 'events'
+    else if (/^application\/([a-z.+-]+\+)?json/.test(type)) reads = 'json'
+    else fail('upstream_error', new Error(`unexpected content type ${type.slice(0, 80)}`))
+  }
+
+  function onData(chunk: Buffer): void {
+    if (exchange.outcome) return
+    receivedBytes += chunk.length
+    if (reads === 'problem') {
+      if (receivedBytes <= LOGGED_ERROR_BYTES) chunks.push(chunk)
+      return
+    }
+    if (receivedBytes > limits.maxAnswerBytes) return failTooLarge()
+    if (reads === 'json') {
+      watch.active()
+      chunks.push(chunk)
+      return
+    }
+    try {
+      parser.push(chunk)
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'upstream_too_large') failTooLarge()
+      else fail('internal_error', error)
+    }
+  }
+
+  function onEnd(): void {
+    if (reads === 'problem') return finishProblem()
+    if (reads === 'json') return finishJson()
+    parser.end()
+    if (!exchange.outcome && !isRepairing) closeWithoutEnd()
+  }
+
+  function onError(error: AppError): void {
+    if (exchange.outcome || isRepairing) return
+    if (isOpen) closeWithoutEnd(error)
+    else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error)
+    else fail(receivedBytes > 0 && reads === 'json' ? 'upstream_error' : 'upstream_unavailable', error.cause ?? error)
+  }
+
+  function takeFrame(frame: Frame): void {
+    if (exchange.outcome || isRepairing) return
+    if (frame.event === 'message') return
+    watch.active()
+    if (frame.event === 'error') return fail('upstream_error', new Error(String(frame.data).slice(0, 500)))
+    if (frame.event === 'end') return takeEnd()
+    if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
+    hasAction ||= frame.event === 'action'
+    transcript.add(frame)
+    deliver(frame)
+    exchange.onProgress?.()
+  }
+
+  function deliver(frame: Frame): void {
+    if (!output) return
+    if (!isOpen) {
+      isOpen = true
+      output.open()
+    }
+    if (!output.frame(frame) && !isPaused) {
+      isPaused = true
+      watch.suspend()
+      call.pause()
+    }
+  }
+
+  function takeEnd(): void {
+    if (!isEmpty()) return finish({ ending: 'completed', isClean: true }, false)
+    const storedAs = transcript.chatMessageId
+    if (storedAs === undefined) return fail('upstream_empty', undefined, true)
+    isRepairing = true
+    options.track(repair(storedAs))
+  }
+
+  /** Flowise sometimes streams only `metadata` and `end` although it stored an answer: the answer is fetched. */
+  async function repair(chatMessageId: string): Promise<void> {
+    const text = await client.messageText(exchange.chatflow.id, chatMessageId).catch(() => undefined)
+    if (exchange.outcome) return
+    isRepairing = false
+    if (!text) return fail('upstream_empty', undefined, true)
+    const frame = createFrame('token', text)
+    transcript.add(frame)
+    deliver(frame)
+    finish({ ending: 'completed', isClean: true }, false)
+  }
+
+  function finishJson(): void {
+    if (exchange.outcome) return
+    const json = parseJson(Buffer.concat(chunks).toString('utf8'))
+    if (json === undefined) return fail('upstream_error', new Error('the answer is not JSON'), true)
+    const answer = readAnswer(json)
+    hasAction = answer.result.action !== undefined && answer.result.action !== null
+    if (answer.isEmpty && !hasAction) return fail('upstream_empty', undefined, true)
+    for (const frame of answerFrames(answer, fields)) transcript.add(frame)
+    finish({ ending: 'completed', isClean: true, answer }, false)
+  }
+
+  function finishProblem(): void {
+    const text = Buffer.concat(chunks).toString('utf8').slice(0, 500)
+    fail(status === 404 ? 'chatflow_not_found' : 'upstream_error', new Error(`status ${status}: ${text}`), true)
+  }
+
+  function isEmpty(): boolean {
+    return !transcript.hasOutput && transcript.text === '' && !hasAction
+  }
+
+  function closeWithoutEnd(cause?: unknown): void {
+    if (!isOpen && isEmpty()) return fail('upstream_empty', cause)
+    finish({ ending: 'closed_without_end', code: 'upstream_incomplete', cause, isClean: false }, false)
+  }
+
+  function failTooLarge(): void {
+    fail(
+      isOpen ? 'upstream_error' : 'upstream_too_large',
+      new Error(`more than ${limits.maxAnswerBytes} bytes`),
+      false,
+      true
+    )
+  }
+
+  function fail(code: ErrorCode, cause?: unknown, isClean = false, abort = false): void {
+    const ending: Ending = transcript.hasOutput ? 'failed_after_output' : 'failed_before_output'
+    // A connection that was refused has left nothing behind at Flowise.
+    finish({ ending, code, cause, isClean: isClean || code === 'upstream_unavailable' }, abort)
+  }
+
+  function timeOut(limit: 'first_byte' | 'idle' | 'deadline'): void {
+    if (limit === 'first_byte')
+      return finish({ ending: 'failed_before_output', code: 'upstream_timeout', isClean: false }, true)
+    const code = limit === 'deadline' && isOpen ? 'deadline_exceeded' : 'upstream_timeout'
+    finish({ ending: limit === 'idle' ? 'idle_timeout' : 'deadline', code, isClean: false }, true)
+  }
+
+  function finish(outcome: Outcome, abort: boolean): void {
+    if (!exchange.end(outcome)) return
+    watch.stop()
+    chunks = []
+    // Queued, because Flowise can answer while `call` is still being made.
+    queueMicrotask(() => {
+      if (!outcome.isClean || abort) call.abort()
+    })
+    if (abort) options.track(client.abort(exchange.chatflow.id, options.chatId))
+  }
+}
+
+function told(code: ErrorCode | undefined): { code?: ErrorCode } {
+  return code === undefined ? {} : { code }
+}
