@@ -35,8 +35,8 @@ export interface Permissions extends Grants {
    * @throws chatflow_not_found, chatflow_forbidden
    */
   require(asker: Asker, chatflowId: string): Promise<Grant>
-  /** The chatflows somebody is shown, by id: the granted active ones; for admins all that are not deleted. */
-  visibleTo(asker: Asker, page: Page): Promise<Grant[]>
+  /** The chatflows somebody is shown, by id: the granted active ones; for admins all that are not deleted, or all. */
+  visibleTo(asker: Asker, page: Page & { withDeleted?: boolean }): Promise<Grant[]>
 }
 
 /**
@@ -50,14 +50,13 @@ export function grantOf(request: { grant: Grant | null }): Grant {
 
 /** Who may use which chatflow. */
 export function createPermissions(grants: Grants, chatflows: ChatflowSource): Permissions {
-  function toAdmin(userId: string, { afterId, limit }: Page) {
+  function toAdmin(userId: string, { afterId, limit, withDeleted = false }: Page & { withDeleted?: boolean }) {
     return collect<ChatflowRow, Grant>({
       limit,
       read: (last, size) => chatflows.list({ afterId: last?.id ?? afterId, limit: size }),
       async convert(chatflow) {
-        if (chatflow.status === 'deleted') return undefined
-        const grant = await grants.find({ userId, chatflowId: chatflow.id })
-        return { chatflow, assignedAt: grant?.isActive ? grant.assignedAt : null }
+        if (chatflow.status === 'deleted' && !withDeleted) return undefined
+        return { chatflow, assignedAt: assignedAtOf(await grants.find({ userId, chatflowId: chatflow.id })) }
       }
     })
   }
@@ -81,9 +80,14 @@ export function createPermissions(grants: Grants, chatflows: ChatflowSource): Pe
       const decision = decide({ chatflow, grant, isAdmin })
       if (chatflow === undefined) throw new AppError('chatflow_not_found')
       if (decision !== 'allowed') throw new AppError(decision)
-      return { chatflow, assignedAt: grant?.isActive ? grant.assignedAt : null }
+      return { chatflow, assignedAt: assignedAtOf(grant) }
     },
 
     visibleTo: ({ userId, isAdmin }, page) => (isAdmin ? toAdmin(userId, page) : toUser(userId, page))
   }
+}
+
+/** When an active grant was given; null for everything else. */
+export function assignedAtOf(grant: GrantRow | undefined): number | null {
+  return grant?.isActive ? grant.assignedAt : null
 }
