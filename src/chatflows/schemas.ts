@@ -1,9 +1,20 @@
-import { Credits, Id, Instant, Members, Nullable, Type } from '../schema.ts'
+import { Credits, Id, Instant, Members, Message, Nullable, Type } from '../schema.ts'
 
 const Text = Type.String({ description: 'as Flowise has it' })
 const Amount = Type.Number({ minimum: 0, maximum: 1_000_000_000, description: 'credits, at most six decimals' })
 const Name = Type.String({ minLength: 1, maxLength: 128 })
 const Names = (description: string) => Nullable(Type.Array(Name, { maxItems: 200, description }))
+
+/** Query of the lists that are bare arrays; the next page is in the Link header. */
+export const ArrayQuery = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 1000 })),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2048 }))
+}
+
+/** Path member; what is malformed is simply unknown. */
+export const ChatflowParams = Type.Object({
+  chatflow_id: Type.String({ examples: ['f0f9c1b2-5a1e-4d57-9d4c-1f4c9b0d7e11'] })
+})
 
 const shown = {
   id: Id,
@@ -52,4 +63,32 @@ export const ChatflowPatchBody = Members({
   override_allow: Type.Optional(settings.override_allow),
   response_fields: Type.Optional(settings.response_fields),
   stream_events: Type.Optional(settings.stream_events)
+})
+
+/** The part of Flowise's chatbot configuration that leaves the gateway; the members are those of chatbot-config.ts. */
+export const ChatbotConfigBody = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'colours, texts, starter prompts and switches, as far as they are configured'
+})
+
+/** What a sync did. */
+export const SyncBody = Members({
+  total_fetched: Type.Integer(),
+  created: Type.Integer(),
+  updated: Type.Integer(),
+  deleted: Type.Integer(),
+  errors: Type.Integer(),
+  error_details: Type.Array(Members({ chatflow_id: Type.Optional(Type.String()), error: Type.String() })),
+  sync_timestamp: Instant,
+  message: Message
+})
+
+/** Numbers of chatflows by state. */
+export const StatsBody = Members({
+  total: Type.Integer(),
+  active: Type.Integer(),
+  deleted: Type.Integer(),
+  error: Type.Integer(),
+  last_sync: Nullable(Instant)
 })

@@ -3,6 +3,8 @@ import { AdminUser, userView } from '../../../../src/auth/user-view.ts'
 import { AppError } from '../../../../src/errors.ts'
 import { Email, Members, Message, responses, Type } from '../../../../src/schema.ts'
 
+const Reply = Members({ status: Type.Literal('success'), message: Message, user_details: AdminUser })
+
 /** Finding a user by e-mail; with users kept here there is nobody else to ask. */
 export default (async function adminUserSync(app) {
   app.post(
@@ -15,10 +17,7 @@ export default (async function adminUserSync(app) {
         tags: ['admin'],
         security: [{ bearer: [] }],
         body: Members({ email: Email }),
-        response: responses(
-          Members({ status: Type.Literal('success'), message: Message, user_details: AdminUser }),
-          ...[400, 401, 403, 404, 413, 415, 422, 503]
-        )
+        response: responses(Reply, 400, 401, 403, 404, 413, 415, 422, 503)
       }
     },
     async function syncByEmail(request) {
