@@ -7,6 +7,12 @@ import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 const common = { tags: ['sessions'], security: [{ bearer: [] }] }
 const SessionParams = Type.Object({ session_id: Type.String() })
 
+const SessionList = Members({ sessions: Type.Array(SessionBody), ...PageReply })
+const History = Members({ session_id: Id, messages: Type.Array(MessageBody), ...PageReply })
+const Deletion = { message: Message, messages_deleted: Type.Integer(), files_deleted: Type.Integer() }
+const SessionDeletion = Members({ ...Deletion, session_id: Id })
+const HistoryDeletion = Members({ ...Deletion, sessions_deleted: Type.Integer() })
+
 /** The caller's own conversations; reading and deleting them needs no grant and no existing chatflow. */
 export default (async function sessions(app) {
   const config = { access: 'user' } as const
@@ -20,7 +26,7 @@ export default (async function sessions(app) {
         operationId: 'sessions.list',
         summary: 'Your conversations, newest first',
         querystring: Members({ ...PageQuery, chatflow_id: Type.Optional(Id) }),
-        response: responses(Members({ sessions: Type.Array(SessionBody), ...PageReply }), 400, 401, 422, 503)
+        response: responses(SessionList, 400, 401, 422, 503)
       }
     },
     async function listSessions(request) {
@@ -42,10 +48,7 @@ export default (async function sessions(app) {
         summary: 'The messages of a conversation, oldest first',
         params: SessionParams,
         querystring: Members(PageQuery),
-        response: responses(
-          Members({ session_id: Id, messages: Type.Array(MessageBody), ...PageReply }),
-          ...[400, 401, 404, 422, 503]
-        )
+        response: responses(History, 400, 401, 404, 422, 503)
       }
     },
     async function readHistory(request) {
@@ -67,15 +70,7 @@ export default (async function sessions(app) {
         operationId: 'sessions.delete',
         summary: 'Delete a conversation',
         params: SessionParams,
-        response: responses(
-          Members({
-            message: Message,
-            session_id: Id,
-            messages_deleted: Type.Integer(),
-            files_deleted: Type.Integer()
-          }),
-          ...[400, 401, 404, 409, 503]
-        )
+        response: responses(SessionDeletion, 400, 401, 404, 409, 503)
       }
     },
     async function deleteSession(request) {
@@ -98,15 +93,7 @@ export default (async function sessions(app) {
         ...common,
         operationId: 'sessions.deleteAll',
         summary: 'Delete all your conversations',
-        response: responses(
-          Members({
-            message: Message,
-            sessions_deleted: Type.Integer(),
-            messages_deleted: Type.Integer(),
-            files_deleted: Type.Integer()
-          }),
-          ...[400, 401, 409, 503]
-        )
+        response: responses(HistoryDeletion, 400, 401, 409, 503)
       }
     },
     async function deleteHistory(request) {
