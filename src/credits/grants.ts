@@ -102,24 +102,24 @@ export function createGrants({ store, clock }: { store: Store; clock: Clock }): 
 
   async function post(accountId: string, posting: Posting): Promise<Changed> {
     const entryId = grantId(accountId, posting.key)
-    let isUncertain = false
+    let unanswered = 0
     return persist(clock, async () => {
       // The version is read before the entry is looked for: had the entry come in between, the guard would fail.
       const account = await accounts.get(accountId)
       if (!account) throw new AppError('user_not_found')
       const made = await entries.get(entryId)
-      if (made) return repeated(account, made, posting, !isUncertain)
+      if (made) return repeated(account, made, posting, unanswered === 0)
       const delta = posting.delta(account)
       if (delta === 0) return changed(account, null, false)
       refuseImpossible(account, delta)
-      isUncertain = true
+      unanswered++
       const isPosted = await accounts.update(
         accountId,
         versioned(posting.guard(account, delta), account.grantVersion),
         { inc: { available: delta, grantVersion: 1 }, set: { updatedAt: clock.now() } },
         [{ collection: 'ledger_entries', document: entryOf(accountId, posting, delta, clock.now()) }]
       )
-      isUncertain = false
+      unanswered--
       return isPosted ? changed((await accounts.get(accountId)) ?? account, entryId, false) : undefined
     })
   }
