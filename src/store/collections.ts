@@ -170,6 +170,8 @@ export interface RequestRow extends Document {
   receipt?: unknown
   createdAt: number
   expiresAt: number
+  /** When its process last said that it still works on it; absent: at createdAt. */
+  aliveAt?: number
 }
 
 export interface AuditRow extends Document {
