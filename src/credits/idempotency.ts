@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { derivedRunId } from '../ids.ts'
 import type { AccountRow, LedgerEntryRow, RequestRow } from '../store/collections.ts'
-import type { Store } from '../store/port.ts'
+import type { Guard, Store } from '../store/port.ts'
 import { persist } from './persist.ts'
 
 /** How long a key stands for its first request. */
@@ -32,8 +32,8 @@ export interface Idempotency {
    * @throws idempotency_mismatch, request_in_progress
    */
   begin(request: Keyed & { bodyHash: string }): Promise<Begun>
-  /** Stores what later requests with this key are answered. False if the key is no longer this run's. */
-  finish(request: Keyed & { rid: string; receipt: unknown }): Promise<boolean>
+  /** Stores what later requests with this key are answered. False if it is answered already or, with `rid`, another run's. */
+  finish(request: Keyed & { rid?: string; receipt: unknown }): Promise<boolean>
   /** Says that the run is still worked on; needed at least once a minute. False if the key is no longer this run's. */
   renew(request: Keyed & { rid: string }): Promise<boolean>
   /** Frees the key of a request that was refused before anything happened; with `rid`, only if it is still that run's. */
@@ -89,15 +89,11 @@ export function createIdempotency({ store, clock }: { store: Store; clock: Clock
   return {
     begin,
     finish: ({ accountId, key, rid, receipt }) =>
-      requests.update(
-        rowId(accountId, key),
-        { equal: { rid, state: 'running' } },
-        { set: { state: 'done', receipt: receipt ?? null } }
-      ),
+      requests.update(rowId(accountId, key), runningOf(rid), { set: { state: 'done', receipt: receipt ?? null } }),
     renew: ({ accountId, key, rid }) =>
-      requests.update(rowId(accountId, key), { equal: { rid, state: 'running' } }, { max: { aliveAt: clock.now() } }),
+      requests.update(rowId(accountId, key), runningOf(rid), { max: { aliveAt: clock.now() } }),
     async forget({ accountId, key, rid }) {
-      await requests.remove(rowId(accountId, key), { equal: { state: 'running', ...(rid !== undefined && { rid }) } })
+      await requests.remove(rowId(accountId, key), runningOf(rid))
     },
     async purgeExpired() {
       const now = clock.now()
@@ -118,6 +114,10 @@ export function createIdempotency({ store, clock }: { store: Store; clock: Clock
 
 function rowId(accountId: string, key: string): string {
   return derivedRunId(accountId, key)
+}
+
+function runningOf(rid: string | undefined): Guard {
+  return { equal: { state: 'running', ...(rid !== undefined && { rid }) } }
 }
 
 function newRow({ accountId, key, bodyHash }: Keyed & { bodyHash: string }, now: number): RequestRow {
