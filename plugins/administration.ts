@@ -15,13 +15,14 @@ export default fp(
   async function administration(app: FastifyInstance) {
     const { users, passwords, loginSessions, ledger, idempotency, history, permissions } = app
     const { openingMicro } = app.config.credits
-    app.decorate('creditChanges', createCreditChanges({ ledger, idempotency, openingMicro }))
+    const creditChanges = createCreditChanges({ ledger, idempotency, openingMicro })
+    app.decorate('creditChanges', creditChanges)
     app.decorate(
       'userAdmin',
       createUserAdmin({
         users,
         passwords,
-        openAccount: async (userId) => void (await ledger.open(userId, openingMicro)),
+        accounts: creditChanges,
         endSessions: (userId) => loginSessions.endAll(userId),
         erasers: [
           (userId) => history.removeAll(userId, { isForced: true }),

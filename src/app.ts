@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import administration from '../plugins/administration.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
 import auth from '../plugins/auth.ts'
@@ -101,6 +102,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(history)
   await app.register(credits)
   await app.register(exchange)
+  await app.register(administration)
   await app.register(prediction)
   await app.register(answers)
   await app.register(predictionProxy)

@@ -27,9 +27,13 @@ export interface CreditReply {
 }
 
 export interface CreditChanges {
+  /** @throws validation_error for an amount with more than six decimals */
+  check(amount: number): void
+  /** Opens the account of a new user, with a first grant when `credits` is more than 0. */
+  open(account: { userId: string; credits: number; actorId: string }): Promise<void>
   /**
-   * Makes the change once per key and calls `record` with the balance before and after; repeated, it answers the stored
-   * reply and records nothing.
+   * Makes the change once per key and calls `record` with the credits before and after; repeated, it answers the stored
+   * reply. After a crash `record` may be called twice for one change.
    * @throws validation_error, idempotency_mismatch, request_in_progress, balance_would_be_negative
    */
   apply(
@@ -37,9 +41,6 @@ export interface CreditChanges {
     record: (balance: { before: number; after: number }) => Promise<void>
   ): Promise<{ reply: CreditReply; isReplay: boolean }>
 }
-
-/** Keeps sums of micro-credits far inside the safe integers. */
-const MAX_BALANCE_CREDITS = 1_000_000_000
 
 /** Credit changes of administrators: the ledger behind idempotency keys. */
 export function createCreditChanges(parts: {
@@ -59,6 +60,14 @@ export function createCreditChanges(parts: {
   }
 
   return {
+    check(amount) {
+      microOf(amount)
+    },
+    async open({ userId, credits, actorId }) {
+      await ledger.open(userId, openingMicro)
+      const first = { key: 'first', kind: 'grant', amountMicro: microOf(credits), actorId } as const
+      if (credits > 0) await ledger.change(userId, first)
+    },
     async apply(change, record) {
       const { userId, action, amount, note, key } = change
       const micro = microOf(amount)
@@ -67,11 +76,10 @@ export function createCreditChanges(parts: {
       const bodyHash = sha256Hex(JSON.stringify([action, micro, note]))
       const begun = await idempotency.begin({ ...request, bodyHash })
       if (begun.state === 'replay') return { reply: readReceipt(begun.receipt), isReplay: true }
+      const { rid } = begun
       try {
         const { available } = await ledger.open(userId, openingMicro)
-        if (action !== 'set' && toCredits(available) + amount > MAX_BALANCE_CREDITS)
-          throw invalid(['body', 'amount'], `must not raise the balance above ${MAX_BALANCE_CREDITS} credits`)
-        const { entryId, availableMicro, heldMicro } = await post(change, micro)
+        const { entryId, availableMicro, heldMicro, isDuplicate } = await post(change, micro)
         const reply: CreditReply = {
           user_id: userId,
           amount,
@@ -79,12 +87,13 @@ export function createCreditChanges(parts: {
           credits_held: toCredits(heldMicro),
           transaction_id: entryId
         }
-        if (entryId !== null) await record({ before: toCredits(available), after: reply.credits_remaining })
-        await idempotency.finish({ ...request, receipt: reply })
-        return { reply, isReplay: false }
+        const before = toCredits(action === 'set' ? available : availableMicro - micro)
+        if (entryId !== null) await record({ before, after: reply.credits_remaining })
+        await idempotency.finish({ ...request, rid, receipt: reply })
+        return { reply, isReplay: isDuplicate }
       } catch (error) {
         // A refusal changed nothing and frees the key; after an outage nobody knows, and the key stays taken for a while.
-        if (error instanceof AppError && error.kind !== 'unavailable') await idempotency.forget(request)
+        if (error instanceof AppError && error.kind !== 'unavailable') await idempotency.forget({ ...request, rid })
         throw error
       }
     }
@@ -100,6 +109,10 @@ function microOf(amount: number): number {
 }
 
 function readReceipt(receipt: unknown): CreditReply {
-  // Written by apply above, under the same key and body.
-  return receipt as CreditReply
+  if (isCreditReply(receipt)) return receipt
+  throw new AppError('internal_error', { detail: 'The stored reply of a credit change is unreadable.' })
+}
+
+function isCreditReply(receipt: unknown): receipt is CreditReply {
+  return typeof receipt === 'object' && receipt !== null && 'transaction_id' in receipt && 'credits_held' in receipt
 }

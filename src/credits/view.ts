@@ -1,6 +1,8 @@
 import { isoInstant } from '../clock.ts'
 import { Credits, Instant, Nullable, PageReply, type Static, Type } from '../schema.ts'
 import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
+import { decodeCursor, toPage } from '../store/cursor.ts'
+import type { EntriesQuery } from './ledger.ts'
 import { toCredits } from './pricing.ts'
 
 /** A credit account as its owner sees it. */
@@ -36,8 +38,22 @@ export function balanceView(account: AccountRow): Static<typeof Balance> {
   }
 }
 
-/** The API form of a posting. */
-export function transactionView({ id, kind, delta, at, meta }: LedgerEntryRow): Static<typeof Transaction> {
+/**
+ * What to ask the ledger for one page of transactions: a row more than is shown, to know whether there are others.
+ * @throws validation_error for a cursor that is not ours
+ */
+export function entriesQuery(limit: number, cursor: string | undefined): EntriesQuery {
+  const after = decodeCursor(cursor, 'number')
+  return { ...(after ? { after } : {}), limit: limit + 1 }
+}
+
+/** The reply for the rows that entriesQuery asked for. */
+export function transactionPage(rows: LedgerEntryRow[], limit: number): Static<typeof TransactionPage> {
+  const { items, ...tail } = toPage(rows, limit, (row) => row.at)
+  return { transactions: items.map(transactionView), ...tail }
+}
+
+function transactionView({ id, kind, delta, at, meta }: LedgerEntryRow): Static<typeof Transaction> {
   return {
     id,
     kind,

@@ -28,7 +28,10 @@ export default (async function auditRoutes(app) {
         response: {
           200: {
             description: 'A page of entries, or the export',
-            content: { 'application/json': { schema: AuditPage }, 'text/csv': { schema: Type.String() } }
+            content: {
+              'application/json': { schema: AuditPage },
+              'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
+            }
           },
           ...problems(401, 403, 422, 503)
         }

@@ -2,15 +2,16 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { identityOf } from '../../../../src/auth/identity.ts'
 import type { CreditChange, CreditReply } from '../../../../src/credits/changes.ts'
-import { Balance, balanceView, TransactionPage, transactionView } from '../../../../src/credits/view.ts'
+import { Balance, balanceView, entriesQuery, TransactionPage, transactionPage } from '../../../../src/credits/view.ts'
 import { invalid } from '../../../../src/errors.ts'
 import { Credits, Id, Members, Nullable, PageQuery, responses, Type } from '../../../../src/schema.ts'
-import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
 const MAX = 1_000_000_000
 const Params = Members({ id: Id })
 const Note = Type.String({ minLength: 1, maxLength: 1000 })
-const Key = { idempotency_key: Type.Optional(Type.String({ maxLength: 128, description: 'or header Idempotency-Key' })) }
+const Key = {
+  idempotency_key: Type.Optional(Type.String({ maxLength: 128, description: 'or header Idempotency-Key' }))
+}
 const Headers = Type.Object({
   'idempotency-key': Type.Optional(Type.String({ description: '1 to 128 visible ASCII characters' }))
 })
@@ -20,7 +21,11 @@ const Allocation = Members({
   note: Type.Optional(Note),
   ...Key
 })
-const Adjustment = Members({ amount: Type.Number({ minimum: -MAX, maximum: MAX, not: { const: 0 } }), note: Note, ...Key })
+const Adjustment = Members({
+  amount: Type.Number({ minimum: -MAX, maximum: MAX, not: { const: 0 } }),
+  note: Note,
+  ...Key
+})
 const Setting = Members({ amount: Type.Number({ minimum: 0, maximum: MAX }), note: Note, ...Key })
 const Frozen = Members({ frozen: Type.Boolean() })
 
@@ -74,11 +79,8 @@ export default (async function adminCreditRoutes(app) {
     },
     async function transactionsOf(request) {
       const { limit = 50, cursor } = request.query
-      const after = decodeCursor(cursor, 'number')
       const { id } = await app.userAdmin.get(request.params.id)
-      const rows = await app.ledger.entries(id, { ...(after ? { after } : {}), limit: limit + 1 })
-      const { items, ...tail } = toPage(rows, limit, (row) => row.at)
-      return { transactions: items.map(transactionView), ...tail }
+      return transactionPage(await app.ledger.entries(id, entriesQuery(limit, cursor)), limit)
     }
   )
 
@@ -135,7 +137,14 @@ export default (async function adminCreditRoutes(app) {
         body: Frozen,
         response: responses(
           Type.Object({ user_id: Type.String(), frozen: Type.Boolean() }),
-          ...[400, 401, 403, 404, 413, 415, 422, 503]
+          400,
+          401,
+          403,
+          404,
+          413,
+          415,
+          422,
+          503
         )
       }
     },

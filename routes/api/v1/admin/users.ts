@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { identityOf } from '../../../../src/auth/identity.ts'
 import { AdminUser, userView } from '../../../../src/auth/user-view.ts'
-import { Credits, Email, Id, Members, Message, PageQuery, PageReply, problems, responses, Type } from '../../../../src/schema.ts'
+import { Email, Id, Members, Message, PageQuery, PageReply, problems, responses, Type } from '../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
 const Params = Members({ id: Id })
@@ -13,7 +14,9 @@ const NewUser = Members({
   email: Email,
   password: Password,
   role: Type.Optional(Role),
-  credits: Type.Optional(Type.Number({ minimum: 0, maximum: 1_000_000_000, description: Credits.description }))
+  credits: Type.Optional(
+    Type.Number({ minimum: 0, maximum: 1_000_000_000, description: 'granted on top of the default' })
+  )
 })
 
 const UserPatch = Members({
@@ -83,10 +86,8 @@ export default (async function userRoutes(app) {
       }
     },
     async function createUser(request, reply) {
-      const { credits = 0, ...form } = request.body
-      const user = await app.userAdmin.create(form)
-      if (credits > 0) await grant(request, user.id, credits)
-      const after = { ...userView(user), credits }
+      const user = await app.userAdmin.create(request.body, identityOf(request).userId)
+      const after = { ...userView(user), credits: request.body.credits ?? 0 }
       await app.audit(request, { action: 'user.create', target: user.id, before: null, after })
       return reply.code(201).send(userView(user))
     }
@@ -106,10 +107,10 @@ export default (async function userRoutes(app) {
       }
     },
     async function updateUser(request) {
-      const { before, after } = await app.userAdmin.update(request.params.id, request.body)
-      if (before !== after)
-        await app.audit(request, { action: 'user.update', target: after.id, ...difference(userView(before), userView(after)) })
-      return userView(after)
+      const { user, before, after } = await app.userAdmin.update(request.params.id, request.body)
+      if (Object.keys(after).length > 0)
+        await app.audit(request, { action: 'user.update', target: user.id, before, after })
+      return userView(user)
     }
   )
 

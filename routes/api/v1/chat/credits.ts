@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
-import { Balance, balanceView, TransactionPage, transactionView } from '../../../../src/credits/view.ts'
+import { Balance, balanceView, entriesQuery, TransactionPage, transactionPage } from '../../../../src/credits/view.ts'
 import { Members, PageQuery, responses } from '../../../../src/schema.ts'
-import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
 const config = { access: 'user' } as const
 const common = { tags: ['Credits'], security: [{ bearer: [] }] }
@@ -37,11 +36,8 @@ export default (async function creditRoutes(app) {
     },
     async function listTransactions(request) {
       const { limit = 50, cursor } = request.query
-      const after = decodeCursor(cursor, 'number')
-      const page = { ...(after ? { after } : {}), limit: limit + 1 }
-      const rows = await app.ledger.entries(identityOf(request).userId, page)
-      const { items, ...tail } = toPage(rows, limit, (row) => row.at)
-      return { transactions: items.map(transactionView), ...tail }
+      const rows = await app.ledger.entries(identityOf(request).userId, entriesQuery(limit, cursor))
+      return transactionPage(rows, limit)
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
