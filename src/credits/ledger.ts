@@ -1,5 +1,4 @@
 import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
-import type { ListQuery } from '../store/port.ts'
 import { createGrants } from './grants.ts'
 import type { Grants } from './grants.ts'
 import { createHolds } from './holds.ts'
@@ -9,8 +8,8 @@ export type { Changed, CreditChange, TargetChange } from './grants.ts'
 export type { Hold, Reservation, RunOf, Settlement } from './holds.ts'
 
 export interface EntriesQuery {
-  /** Start behind this entry: its `at` and id. */
-  after?: NonNullable<ListQuery['after']>
+  /** Start behind this entry. */
+  after?: { at: number; id: string }
   /** 1–1000. */
   limit: number
 }
@@ -37,7 +36,7 @@ export function createLedger(options: Omit<HoldsOptions, 'leaseMs'> & { leaseMs?
       entries.list({
         where: { equal: { accountId, isPosting: true } },
         order: { by: 'at', direction: 'desc' },
-        ...(after && { after }),
+        ...(after && { after: { value: after.at, id: after.id } }),
         limit
       })
   }
