@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createUserAdmin, type UserAdmin } from '../src/admin/user-admin.ts'
+import { createUserAdmin, type UserAdmin } from '../src/auth/user-admin.ts'
 import { createCreditChanges, type CreditChanges } from '../src/credits/changes.ts'
 
 declare module 'fastify' {

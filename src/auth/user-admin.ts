@@ -1,9 +1,9 @@
 import { AppError } from '../errors.ts'
 import type { UserRow } from '../store/collections.ts'
-import type { Passwords } from '../auth/passwords.ts'
-import type { UserChange } from '../auth/user-changes.ts'
-import { checkEmail, checkUsername, normalEmail, roleOf } from '../auth/user-names.ts'
-import type { Users } from '../auth/users.ts'
+import type { Passwords } from './passwords.ts'
+import type { UserChange } from './user-changes.ts'
+import { checkEmail, checkUsername, normalEmail, roleOf } from './user-names.ts'
+import type { Users } from './users.ts'
 
 /** The members of a user that an administrator gives. */
 export interface UserForm {
