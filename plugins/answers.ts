@@ -86,7 +86,9 @@ export default fp(
         if (result.code) throw new AppError(result.code)
         if (reply.raw.destroyed) return void reply.hijack()
         open()
-        for (const frame of answer ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS) : [])
+        for (const frame of answer
+          ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+          : [])
           writer.frame(frame)
       }
       writer.close(closing(dialect, result))

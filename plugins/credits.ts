@@ -64,7 +64,8 @@ export default fp(
       unsettled.add(bill)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
-        exchange.onProgress = () => lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
+        exchange.onProgress = () =>
+          lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
       exchange.whenEnded(async function settle({ ending }) {
         const { sessionId, messageId } = exchange
         const settled = bill.settle(ending, { sessionId, messageId })
@@ -79,7 +80,8 @@ export default fp(
     /** Free runs have no hold that could be counted in the account, so they are counted here. */
     function countFreeRun({ userId, beforeConcluded }: Exchange): void {
       const running = freeRuns.get(userId) ?? 0
-      if (running >= config.limits.concurrentPerUser) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+      if (running >= config.limits.concurrentPerUser)
+        throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
       freeRuns.set(userId, running + 1)
       beforeConcluded(async () => {
         const left = (freeRuns.get(userId) ?? 1) - 1

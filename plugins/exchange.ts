@@ -47,7 +47,8 @@ export default fp(
 
     app.decorate('openExchange', async function openExchange(request, reply) {
       const { prediction, identity, grant } = request
-      if (!prediction || !identity || !grant) throw new AppError('internal_error', { detail: 'openExchange ran too early' })
+      if (!prediction || !identity || !grant)
+        throw new AppError('internal_error', { detail: 'openExchange ran too early' })
       const key = idempotencyKeyOf(request)
       const keyed = key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction)
       if (keyed?.state === 'replay') {
@@ -85,7 +86,8 @@ export default fp(
       opened.beforeConcluded(async (outcome) => {
         const result = resultOf(opened, outcome, grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
         if (!isKept(result)) await forget()
-        else if (key !== undefined) await app.idempotency.finish({ accountId: identity.userId, key, receipt: result })
+        else if (key !== undefined)
+          await app.idempotency.finish({ accountId: identity.userId, key, rid: runId, receipt: result })
       })
       request.exchange = opened
       watchClient(opened, reply)
@@ -115,7 +117,8 @@ export default fp(
       for (const running of exchanges.values()) running.stop('drained')
     })
     app.lifecycle.every(SESSION_LEASE_MS / 4, 'session leases', async function renewLeases() {
-      for (const [runId, { sessionId }] of exchanges) await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+      for (const [runId, { sessionId }] of exchanges)
+        await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
     })
 
     /** The session as stored, or undefined for a new one; it is the caller's alone until the exchange concludes. */

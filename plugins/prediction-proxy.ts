@@ -99,12 +99,22 @@ export default fp(
 )
 
 function jsonReply(body: unknown): ProxyReply {
-  return { statusCode: 200, headers: { 'content-type': 'application/json; charset=utf-8' }, body: Readable.from([JSON.stringify(body)]) }
+  return {
+    statusCode: 200,
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+    body: Readable.from([JSON.stringify(body)])
+  }
 }
 
 function storedStream(result: PredictionResult, chatId: string): ProxyReply {
   if (result.code && result.text === '') throw new AppError(result.code)
   const dialect = createFlowiseDialect(() => ({ chatId, sessionId: chatId, chatMessageId: result.messageId }))
-  const frames = [createFrame('start', ''), createFrame('token', result.text)].map(({ event, json }) => dialect.event(event, json))
-  return { statusCode: 200, headers: FLOWISE_SSE_HEADERS, body: Readable.from([frames.join('') + closing(dialect, result)]) }
+  const frames = [createFrame('start', ''), createFrame('token', result.text)].map(({ event, json }) =>
+    dialect.event(event, json)
+  )
+  return {
+    statusCode: 200,
+    headers: FLOWISE_SSE_HEADERS,
+    body: Readable.from([frames.join('') + closing(dialect, result)])
+  }
 }

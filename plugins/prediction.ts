@@ -32,7 +32,8 @@ export default fp(
 
     app.decorate('startPrediction', async function startPrediction(request, output) {
       const { exchange, prediction: asked, bill } = request
-      if (!exchange || !asked || !bill) throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
+      if (!exchange || !asked || !bill)
+        throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
       app.metrics.predictionStarted(exchange.kind)
       exchange.whenEnded(async (outcome) => observe(exchange, outcome))
       const { session, userMessageId } = await open(request, exchange, asked.question)

@@ -117,7 +117,12 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
 
     function money(ending: Ending) {
       const { hasOutput, usageTokens: tokens } = produced
-      return decideMoney(ending, { hasOutput, usedMicro: usedMicro(), price, ...(tokens === undefined ? {} : { tokens }) })
+      return decideMoney(ending, {
+        hasOutput,
+        usedMicro: usedMicro(),
+        price,
+        ...(tokens === undefined ? {} : { tokens })
+      })
     }
 
     async function extend(): Promise<boolean> {
@@ -135,7 +140,9 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
         if (more) hold = more
       }
       remember(hold.chatflowId, decided.costMicro)
-      return toAmounts(await ledger.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated }))
+      return toAmounts(
+        await ledger.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated })
+      )
     }
 
     /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
@@ -156,7 +163,10 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
 
     function estimate(ending: Ending): Amounts {
       const decided = money(ending)
-      return { chargedMicro: decided.action === 'void' ? 0 : Math.min(decided.costMicro, hold.amountMicro), availableMicro: 0 }
+      return {
+        chargedMicro: decided.action === 'void' ? 0 : Math.min(decided.costMicro, hold.amountMicro),
+        availableMicro: 0
+      }
     }
   }
 

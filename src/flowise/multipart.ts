@@ -41,7 +41,9 @@ export async function readMultipart(
   })
   parser.on('filesLimit', () => reject(invalid(['body', 'files'], `may be at most ${limits.files}`)))
   parser.on('fieldsLimit', () => reject(invalid(['body'], `may have at most ${MAX_FIELDS} fields`)))
-  parser.on('error', (cause) => reject(new AppError('bad_request', { detail: 'The multipart body is malformed.' }, { cause })))
+  parser.on('error', (cause) =>
+    reject(new AppError('bad_request', { detail: 'The multipart body is malformed.' }, { cause }))
+  )
   parser.on('finish', resolve)
   parser.end(bytes)
   await promise
@@ -52,7 +54,10 @@ export async function readMultipart(
  * A prediction with files, as Flowise takes it: there the fields themselves are the overrides, so the session id
  * that the gateway minted is one of them.
  */
-export function encodeMultipart(body: PredictionBody, files: readonly FilePart[]): { contentType: string; payload: Buffer } {
+export function encodeMultipart(
+  body: PredictionBody,
+  files: readonly FilePart[]
+): { contentType: string; payload: Buffer } {
   const boundary = `gateway-${randomBytes(16).toString('hex')}`
   const { overrideConfig, ...members } = body
   const parts: (string | Buffer)[] = []
@@ -99,5 +104,5 @@ function quoted(text: string): string {
 /** The last part of a file's name without control characters. */
 function safeName(name: string | undefined): string {
   const last = (name ?? '').split(/[/\\]/).at(-1) ?? ''
-  return last.replaceAll(/[\u0000-\u001f\u007f]/g, '').slice(0, 200) || 'file'
+  return last.replaceAll(/\p{Cc}/gu, '').slice(0, 200) || 'file'
 }

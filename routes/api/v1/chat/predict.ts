@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
-import { type GatewayBody, readGatewayRequest } from '../../../../src/flowise/request.ts'
+import { readGatewayRequest } from '../../../../src/flowise/request.ts'
 import { Credits, Id, Members, Nullable, problems, Type } from '../../../../src/schema.ts'
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
@@ -11,9 +10,13 @@ const Body = Members({
   message: optional(Type.String({ maxLength: 100_000, description: 'alias of question' })),
   sessionId: optional(Type.String({ maxLength: 128, description: 'continues a session; absent: a new one' })),
   session_id: optional(Type.String({ maxLength: 128, description: 'alias of sessionId' })),
-  overrideConfig: optional(Type.Object({}, { additionalProperties: true, description: 'keys the chatflow allows pass' })),
+  overrideConfig: optional(
+    Type.Object({}, { additionalProperties: true, description: 'keys the chatflow allows pass' })
+  ),
   history: optional(
-    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), { maxItems: 100 })
+    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
+      maxItems: 100
+    })
   ),
   uploads: optional(Type.Array(Type.Object({}, { additionalProperties: true }), { maxItems: 100 })),
   file_ids: optional(Type.Array(Id, { maxItems: 100 })),
@@ -22,7 +25,10 @@ const Body = Members({
 
 const Reply = Type.Object({
   response: Type.String({ description: 'the plain answer text' }),
-  result: Type.Object({}, { additionalProperties: true, description: "Flowise's answer, reduced to what the chatflow allows" }),
+  result: Type.Object(
+    {},
+    { additionalProperties: true, description: "Flowise's answer, reduced to what the chatflow allows" }
+  ),
   session_id: Type.String(),
   chatflow_id: Type.String(),
   credits_charged: Credits,
@@ -30,7 +36,9 @@ const Reply = Type.Object({
   message_id: Type.String()
 })
 
-const Stream = Type.String({ description: 'server-sent events: session_id, the events of Flowise, metadata or error, end' })
+const Stream = Type.String({
+  description: 'server-sent events: session_id, the events of Flowise, metadata or error, end'
+})
 const errors = problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503)
 
 /** Predictions in the gateway's own form, in one piece or as a stream. */
@@ -45,8 +53,7 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
       config,
       bodyLimit,
       preHandler: async (request) => {
-        const body = request.body as GatewayBody
-        request.prediction = readGatewayRequest(body, body.streaming ?? asksForStream(request))
+        request.prediction = readGatewayRequest(request.body, request.body.streaming ?? asksForStream(request.headers))
       },
       schema: {
         ...common,
@@ -61,7 +68,8 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
         }
       }
     },
-    (request, reply) => (request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request, reply))
+    (request, reply) =>
+      request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request, reply)
   )
 
   app.post(
@@ -70,13 +78,16 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
       config,
       bodyLimit,
       preHandler: async (request) => {
-        request.prediction = readGatewayRequest(request.body as GatewayBody, true)
+        request.prediction = readGatewayRequest(request.body, true)
       },
       schema: {
         ...common,
         operationId: 'predictions.stream',
         summary: 'Ask a chatflow; always a stream',
-        response: { 200: { description: 'the stream', content: { 'text/event-stream': { schema: Stream } } }, ...errors }
+        response: {
+          200: { description: 'the stream', content: { 'text/event-stream': { schema: Stream } } },
+          ...errors
+        }
       }
     },
     (request, reply) => app.answerStream(request, reply)
@@ -85,6 +96,6 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
 
 export default routes
 
-function asksForStream({ headers }: FastifyRequest): boolean {
-  return headers.accept?.toLowerCase().includes('text/event-stream') ?? false
+function asksForStream({ accept }: { accept?: string | undefined }): boolean {
+  return accept?.toLowerCase().includes('text/event-stream') ?? false
 }

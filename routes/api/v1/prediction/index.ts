@@ -1,3 +1,4 @@
+import { callbackify } from 'node:util'
 import proxy from '@fastify/http-proxy'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
@@ -23,7 +24,9 @@ const Body = Members({
   sessionId: optional(Type.String({ maxLength: 512 })),
   overrideConfig: optional(Anything),
   history: optional(
-    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), { maxItems: 100 })
+    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
+      maxItems: 100
+    })
   ),
   uploads: optional(Type.Array(Anything, { maxItems: 100 })),
   humanInput: optional(Anything),
@@ -56,11 +59,18 @@ const kRequest = Symbol('request')
 const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
   const { bodyBytes, uploads, fileBytes } = app.config.limits
   app.decorateRequest('fileParts', null)
-  app.addContentTypeParser('multipart/form-data', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
-    const { body, files } = await readMultipart(request.headers['content-type'] ?? '', bytes, { files: uploads, fileBytes })
-    request.fileParts = files
-    return body
-  })
+  app.addContentTypeParser(
+    'multipart/form-data',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, bytes: Buffer) => {
+      const { body, files } = await readMultipart(request.headers['content-type'] ?? '', bytes, {
+        files: uploads,
+        fileBytes
+      })
+      request.fileParts = files
+      return body
+    }
+  )
   app.addHook('onRoute', (route: RouteOptions) => {
     route.schema = schema
     route.bodyLimit = bodyBytes
@@ -74,11 +84,12 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
     proxyPayloads: false,
     disableRequestLogging: true,
     config: { access: 'prediction' },
-    preHandler: async (request) => {
+    preHandler: (request, _reply, done) => {
       const { chatflow_id: chatflowId } = request.params as { chatflow_id: string }
       if (!request.identity) throw new AppError('not_authenticated')
       const body = (request.body ?? {}) as FlowiseBody
       request.prediction = readFlowiseRequest(chatflowId, body, request.identity.userId, request.fileParts ?? [])
+      done()
     },
     undici: createTransport(app) as never,
     replyOptions: {
@@ -93,15 +104,16 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
 
 export default routes
 
-type Callback = (error: unknown, reply?: unknown) => void
+type Callback = (error: Error | null, reply?: unknown) => void
 
 /** What the proxy plugin takes for an HTTP client: it runs the prediction instead of forwarding bytes. */
 function createTransport({ proxyPrediction }: FastifyInstance) {
+  const run = callbackify(proxyPrediction)
   return {
     request({ headers }: { headers: Record<symbol, FastifyRequest> }, callback: Callback): void {
       const request = headers[kRequest]
-      if (!request) return callback(new AppError('internal_error'))
-      proxyPrediction(request).then((reply) => callback(null, reply), callback)
+      if (request) run(request, callback)
+      else callback(new AppError('internal_error'))
     }
   }
 }
