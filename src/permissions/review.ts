@@ -52,7 +52,7 @@ export interface GrantCleanup {
 
 export interface CleanupRequest {
   action: 'deactivate_invalid' | 'delete_invalid'
-  chatflowIds?: string[] | undefined
+  chatflowIds?: readonly string[] | undefined
   isDryRun: boolean
 }
 
@@ -74,7 +74,7 @@ export interface ReviewOptions {
 /** The review of the grants in this store. */
 export function createReview({ grants, chatflows, users, clock }: ReviewOptions): GrantReview {
   /** What is wrong with each active grant; nothing for a good one. A failing look-up fails the whole, it counts nobody as missing. */
-  async function* examine(chatflowIds: string[] | undefined) {
+  async function* examine(chatflowIds: readonly string[] | undefined) {
     for (const id of chatflowIds ?? [])
       if ((await chatflows.get(id)) === undefined) throw new AppError('chatflow_not_found')
     for (const chatflowId of chatflowIds ? new Set(chatflowIds) : [undefined]) {
