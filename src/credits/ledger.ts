@@ -1,4 +1,5 @@
 import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
+import type { ListQuery } from '../store/port.ts'
 import { createGrants } from './grants.ts'
 import type { Grants } from './grants.ts'
 import { createHolds } from './holds.ts'
@@ -8,8 +9,8 @@ export type { Changed, CreditChange, TargetChange } from './grants.ts'
 export type { Hold, Reservation, RunOf, Settlement } from './holds.ts'
 
 export interface EntriesQuery {
-  /** Start behind this entry. */
-  after?: { at: number; id: string }
+  /** Start behind this entry: its `at` as value, and its id. */
+  after?: NonNullable<ListQuery['after']>
   /** 1–1000. */
   limit: number
 }
@@ -36,7 +37,7 @@ export function createLedger(options: Omit<HoldsOptions, 'leaseMs'> & { leaseMs?
       entries.list({
         where: { equal: { accountId, isPosting: true } },
         order: { by: 'at', direction: 'desc' },
-        ...(after && { after: { value: after.at, id: after.id } }),
+        ...(after && { after }),
         limit
       })
   }

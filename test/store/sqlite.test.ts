@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { collections } from '../../src/store/collections.ts'
 import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { ledgerContract } from '../contract/ledger.ts'
 import { storeContract } from '../contract/store.ts'
 import { contractSpecs } from '../contract/things.ts'
 
@@ -16,4 +18,10 @@ storeContract(t, 'sqlite', async (t) => {
       return store
     }
   }
+})
+
+ledgerContract(t, 'sqlite', async (t) => {
+  const store = createSqliteStore({ path: join(t.testdir(), 'ledger.db'), specs: collections })
+  t.teardown(() => store.close())
+  return store
 })
