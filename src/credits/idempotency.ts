@@ -62,7 +62,9 @@ export function createIdempotency({ store, clock }: { store: Store; clock: Clock
         if (chargedMicro > 0)
           return { state: 'replay', receipt: { abandoned: true, chargedMicro } satisfies AbandonedReceipt }
       }
-      return (await takeOver(known, row)) ? { state: 'new', rid: row.rid } : undefined
+      // Made anew: the row above may be as old as the known one, and then its run id would be the same.
+      const next = newRow({ accountId, key, bodyHash }, clock.now())
+      return (await takeOver(known, next)) ? { state: 'new', rid: next.rid } : undefined
     })
   }
 
