@@ -1,6 +1,8 @@
 import t from 'tap'
+import { createLedger } from '../../src/credits/ledger.ts'
 import { verifyLedger } from '../../src/credits/verify.ts'
 import type { AccountRow, LedgerEntryRow } from '../../src/store/collections.ts'
+import { createHostileStore } from './hostile-store.ts'
 import { openTestLedger } from './open.ts'
 
 t.test('a run reserves before and settles after, and both leave an entry', async (t) => {
@@ -177,4 +179,40 @@ t.test('amounts that are not whole micro-credits are a fault of the caller', asy
     await t.rejects(ledger.heartbeat(hold, micro))
     await t.rejects(ledger.extend(hold, micro))
   }
+})
+
+t.test('a heartbeat between the look of the sweeper and its write keeps the hold', async (t) => {
+  const { ledger, store, clock, ids, run } = openTestLedger(t)
+  await ledger.open('a', 100)
+  const hold = await ledger.reserve({ ...run(), amountMicro: 10 })
+  clock.advance(60_000)
+  const looked = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  let turns = 0
+  const turn = () => {
+    if (++turns === 1) return Promise.resolve()
+    looked.resolve()
+    return gate.promise
+  }
+  const slowStore = createHostileStore(store, { random: () => 0.5, turn, postpone: () => t.fail('postponed') })
+  const sweep = createLedger({ store: slowStore, clock, ids, maxHolds: 10 }).expireDue()
+  await looked.promise
+  t.equal(await ledger.heartbeat(hold, 5), true)
+  gate.resolve()
+  t.equal(await sweep, 0)
+  t.match(await ledger.account('a'), { held: 10, holdCount: 1 })
+})
+
+t.test('an account that cannot be swept does not keep the money of the others', async (t) => {
+  const { ledger, store, clock, ids } = openTestLedger(t)
+  for (const accountId of ['a', 'b', 'c']) {
+    await ledger.open(accountId, 10)
+    await ledger.reserve({ rid: ids.run(), accountId, chatflowId: 'f', amountMicro: 10 })
+  }
+  await store.collection<AccountRow>('accounts').update('b', {}, { set: { held: 0 } })
+  clock.advance(60_000)
+  await t.rejects(ledger.expireDue(), 'the failure is told')
+  t.match(await ledger.account('a'), { available: 10 })
+  t.match(await ledger.account('b'), { available: 0, holdCount: 1 })
+  t.match(await ledger.account('c'), { available: 10 })
 })
