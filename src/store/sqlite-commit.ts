@@ -30,6 +30,7 @@ interface Job {
 export function createGroupCommit(db: DatabaseSync): GroupCommit {
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
+  const answer = createAnswering(db)
   let queue: Job[] = []
   let isScheduled = false
   let hasEnded = false
@@ -55,7 +56,7 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
     const answers: (() => void)[] = []
     try {
       begin.run()
-      for (const job of batch) answers.push(answer(db, job))
+      for (const job of batch) answers.push(answer(job))
       commit.run()
     } catch (cause) {
       rollBack(db)
@@ -85,17 +86,26 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
 }
 
 /** Runs one write inside the open transaction; what it returns tells the caller, once the commit has succeeded. */
-function answer(db: DatabaseSync, job: Job): () => void {
-  if (job.isCompound) db.exec('savepoint op')
-  try {
-    const applied = job.write()
-    if (job.isCompound) db.exec('release op')
-    return () => job.resolve(applied)
-  } catch (error) {
-    // Disk full, I/O and the like may have ended the transaction already: nothing of the batch is certain then.
-    if (!isOwnFault(error)) throw error
-    if (job.isCompound) db.exec('rollback to op; release op')
-    return () => job.reject(error)
+function createAnswering(db: DatabaseSync): (job: Job) => () => void {
+  const mark = db.prepare('savepoint op')
+  const release = db.prepare('release op')
+  const undo = db.prepare('rollback to op')
+
+  return ({ write, isCompound, resolve, reject }) => {
+    if (isCompound) mark.run()
+    try {
+      const applied = write()
+      if (isCompound) release.run()
+      return () => resolve(applied)
+    } catch (error) {
+      // Disk full, I/O and the like may have ended the transaction already: nothing of the batch is certain then.
+      if (!isOwnFault(error)) throw error
+      if (isCompound) {
+        undo.run()
+        release.run()
+      }
+      return () => reject(error)
+    }
   }
 }
 
