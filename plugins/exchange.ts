@@ -30,6 +30,12 @@ declare module 'fastify' {
   }
 }
 
+interface KeyedRun {
+  accountId: string
+  key: string
+  rid: string
+}
+
 /** How long a session stays taken by a process that died. */
 export const SESSION_LEASE_MS = 60_000
 const RETRY_SECONDS = 1
@@ -39,6 +45,7 @@ const STOPS = 'stops'
 export default fp(
   async function exchange(app: FastifyInstance) {
     const exchanges = new Map<string, Exchange>()
+    const keyedRuns = new Set<KeyedRun>()
     app.decorate('exchanges', exchanges)
     app.decorateRequest('prediction', null)
     app.decorateRequest('exchange', null)
@@ -57,13 +64,11 @@ export default fp(
       }
       const runId = keyed?.rid ?? app.ids.run()
       const sessionId = prediction.sessionId ?? app.ids.uuid()
-      const forget = async () => {
-        if (key !== undefined) await app.idempotency.forget({ accountId: identity.userId, key })
-      }
+      const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       try {
         request.session = (await takeSession(sessionId, runId, identity.userId, grant.chatflow.id)) ?? null
       } catch (error) {
-        await forget()
+        if (keyedRun) await app.idempotency.forget(keyedRun)
         throw error
       }
       const opened = createExchange({
@@ -83,12 +88,7 @@ export default fp(
         exchanges.delete(runId)
         await app.bus.release(sessionLease(sessionId), runId)
       })
-      opened.beforeConcluded(async (outcome) => {
-        const result = resultOf(opened, outcome, grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
-        if (!isKept(result)) await forget()
-        else if (key !== undefined)
-          await app.idempotency.finish({ accountId: identity.userId, key, rid: runId, receipt: result })
-      })
+      if (keyedRun) keepKey(opened, keyedRun)
       request.exchange = opened
       watchClient(opened, reply)
       app.lifecycle.run(opened.concluded)
@@ -119,19 +119,20 @@ export default fp(
     app.lifecycle.every(SESSION_LEASE_MS / 4, 'session leases', async function renewLeases() {
       for (const [runId, { sessionId }] of exchanges)
         await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+      await Promise.allSettled([...keyedRuns].map((run) => app.idempotency.renew(run)))
     })
 
-    /** The session as stored, or undefined for a new one; it is the caller's alone until the exchange concludes. */
+    /**
+     * The session as stored, or undefined for a new one; from now on it is the caller's alone. It is read before it is
+     * taken, so that naming somebody else's session does not hold it up; a write in between is found by history.begin.
+     */
     async function takeSession(sessionId: string, runId: string, userId: string, chatflowId: string) {
-      const isTaken = await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
       const session = await app.history.session(sessionId)
-      const isForeign = session !== undefined && (session.userId !== userId || session.chatflowId !== chatflowId)
-      // Foreign before busy: that somebody else's session is running is nobody's business.
-      if (!isForeign && isTaken) return session
-      if (isTaken) await app.bus.release(sessionLease(sessionId), runId)
-      throw isForeign
-        ? new AppError('session_not_found')
-        : new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
+      if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
+        throw new AppError('session_not_found')
+      if (!(await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)))
+        throw new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
+      return session
     }
 
     function beginKeyed(accountId: string, key: string, prediction: PredictionRequest) {

@@ -29,7 +29,14 @@ export default fp(
   { name: 'parsing', dependencies: ['problem'] }
 )
 
-const ajvOptions = { removeAdditional: true, useDefaults: true, allErrors: false, strict: false } as const
+// verbose: an error then carries its schema, whose description says what is wanted.
+const ajvOptions = {
+  removeAdditional: true,
+  useDefaults: true,
+  allErrors: false,
+  strict: false,
+  verbose: true
+} as const
 
 /**
  * Parses the bytes of a JSON body; an empty body is undefined.

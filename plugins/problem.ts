@@ -124,13 +124,28 @@ function validationError(validation: NonNullable<FastifyError['validation']>, co
   const errors: Complaint[] = validation.slice(0, 20).map((issue) => {
     const missing = issue.keyword === 'required' ? [String(issue.params.missingProperty)] : []
     const loc = [part, ...issue.instancePath.split('/').slice(1), ...missing]
-    return { loc, msg: missing.length > 0 ? 'is required' : (issue.message ?? 'is not valid') }
+    return { loc, msg: missing.length > 0 ? 'is required' : messageOf(issue) }
   })
   // A malformed id in a path is an unknown one.
   if (part === 'path') return new AppError('not_found')
   const first = errors[0]
   const detail = first ? `${first.loc.slice(1).join('.') || first.loc[0]}: ${first.msg}` : undefined
   return new AppError('validation_error', { ...(detail ? { detail } : {}), errors })
+}
+
+/** Ajv's sentence, except where it would show a regular expression instead of telling what is wanted. */
+function messageOf({
+  keyword,
+  message,
+  parentSchema
+}: {
+  keyword: string
+  message?: string
+  parentSchema?: unknown
+}): string {
+  if (keyword !== 'pattern') return message ?? 'is not valid'
+  const isDescribed = typeof parentSchema === 'object' && parentSchema !== null && 'description' in parentSchema
+  return isDescribed ? `must be ${String(parentSchema.description)}` : 'has characters or a form that is not allowed'
 }
 
 function acceptsProblem(accept: string | undefined): boolean {

@@ -4,7 +4,12 @@ export { type Static, type TSchema, Type }
 
 /** Opaque identifier in a path or a body; what is malformed is simply unknown. */
 export const Id = Type.String({ minLength: 1, maxLength: 128 })
-export const Email = Type.String({ minLength: 3, maxLength: 254, pattern: '^\\s*[^\\s@\\u0000]+@[^\\s@\\u0000]+\\s*$' })
+export const Email = Type.String({
+  description: 'an e-mail address',
+  minLength: 3,
+  maxLength: 254,
+  pattern: '^\\s*[^\\s@\\u0000]+@[^\\s@\\u0000]+\\s*$'
+})
 export const Instant = Type.String({
   description: 'ISO 8601, UTC, milliseconds',
   examples: ['2026-01-31T12:00:00.000Z']
