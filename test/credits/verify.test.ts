@@ -74,12 +74,12 @@ t.test('a run charged twice and entries of nobody are found', async (t) => {
 
 t.test('checking beside a working gateway raises no false alarm', async (t) => {
   const { store, ledger, run } = await openBooks(t)
-  let isOver = false
+  const over = new AbortController()
   async function work(): Promise<void> {
-    while (!isOver) await ledger.settle(await ledger.reserve({ ...run(), amountMicro: 3 }), 0)
+    while (!over.signal.aborted) await ledger.settle(await ledger.reserve({ ...run(), amountMicro: 3 }), 0)
   }
   const working = Promise.all([work(), work(), work()])
   for (let i = 0; i < 10; i++) t.same((await verifyLedger(store)).problems, [])
-  isOver = true
+  over.abort()
   await working
 })
