@@ -18,7 +18,7 @@ declare module 'fastify' {
     answerStream(request: FastifyRequest, reply: FastifyReply): Promise<void>
     /** The result of the request's ended prediction, stored under its idempotency key. @throws what the client is told */
     conclude(request: FastifyRequest): PredictionResult
-    /** The stored result an idempotency key asks for. @throws internal_error if the run died before it had one */
+    /** The stored result an idempotency key asks for. @throws upstream_incomplete if the run died before it had one */
     replayed(request: FastifyRequest): PredictionResult
   }
 }
@@ -43,7 +43,7 @@ export default fp(
 
     app.decorate('replayed', function replayed(request) {
       const result = readStoredResult(request.replay)
-      if (!result) throw new AppError('internal_error', {}, { cause: new Error('the run died before it had a result') })
+      if (!result) throw new AppError('upstream_incomplete', {}, { cause: new Error('the run died before its end') })
       return result
     })
 
@@ -86,12 +86,11 @@ export default fp(
         if (result.code) throw new AppError(result.code)
         if (reply.raw.destroyed) return void reply.hijack()
         open()
-        for (const frame of answer
-          ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
-          : [])
-          writer.frame(frame)
       }
-      writer.close(closing(dialect, result))
+      // The fields of an answer in one piece have their own list, which has been applied.
+      const frames = answer ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS) : []
+      const whole = frames.map(({ event, json }) => dialect.event(event, json)).join('')
+      writer.close(whole + closing(dialect, result))
     })
 
     function replayStream(request: FastifyRequest, reply: FastifyReply): void {

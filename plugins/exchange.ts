@@ -135,6 +135,17 @@ export default fp(
       return session
     }
 
+    /** Keeps the key's run alive while it works, and leaves with the key what repetitions are answered. */
+    function keepKey(opened: Exchange, run: KeyedRun): void {
+      keyedRuns.add(run)
+      opened.beforeConcluded(async (outcome) => {
+        keyedRuns.delete(run)
+        const result = resultOf(opened, outcome, opened.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+        if (isKept(result)) await app.idempotency.finish({ ...run, receipt: result })
+        else await app.idempotency.forget(run)
+      })
+    }
+
     function beginKeyed(accountId: string, key: string, prediction: PredictionRequest) {
       return app.idempotency.begin({ accountId, key, bodyHash: requestHash(prediction) })
     }

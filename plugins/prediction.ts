@@ -3,9 +3,9 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
-import { DEFAULT_RESPONSE_FIELDS } from '../src/flowise/redaction.ts'
 import { type RunOutput, startRun } from '../src/flowise/run.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
+import type { History } from '../src/history/history.ts'
 import type { SessionRow } from '../src/store/collections.ts'
 
 /** A prediction that has been sent to Flowise. */
@@ -36,10 +36,10 @@ export default fp(
         throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
       app.metrics.predictionStarted(exchange.kind)
       exchange.whenEnded(async (outcome) => observe(exchange, outcome))
-      const { session, userMessageId } = await open(request, exchange, asked.question)
-      keepHistory(exchange, session, userMessageId)
-      const streaming = asked.wantsStream && (await canStream(exchange))
-      if (exchange.outcome) return { concluded: concluded(exchange), resume() {} }
+      const session = exchange.outcome ? undefined : await open(request, exchange, asked.question)
+      const streaming = session !== undefined && asked.wantsStream && (await canStream(exchange))
+      // The client may have left at any step; what never reaches Flowise ends here.
+      if (session === undefined || exchange.outcome) return { concluded: concluded(exchange), resume() {} }
       const { resume } = startRun({
         exchange,
         hold: bill.hold,
@@ -57,7 +57,6 @@ export default fp(
         files: asked.files,
         chatId: session.upstream.chatId,
         clientAddress: request.ip,
-        fields: exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS,
         ...(output ? { output } : {}),
         track: (work) => void app.lifecycle.track(work)
       })
@@ -65,23 +64,21 @@ export default fp(
     })
 
     /** Stores the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
-    async function open(request: FastifyRequest, exchange: Exchange, question: string) {
+    async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<SessionRow> {
       const userMessageId = app.ids.uuid()
-      const upstream = nextUpstreamIds(request.session, app.ids.uuid)
-      const begun = await app.history
-        .begin({
-          session: request.session ?? undefined,
-          sessionId: exchange.sessionId,
-          userId: exchange.userId,
-          chatflowId: exchange.chatflow.id,
-          messageId: userMessageId,
-          question,
-          upstream,
-          now: app.clock.now()
-        })
-        .catch((error: unknown) => giveUp(exchange, error))
-      if (!begun) return giveUp(exchange, new AppError('session_busy', { retryAfterSeconds: 1 }))
-      return { session: begun.session, userMessageId }
+      const begun = app.history.begin({
+        session: request.session ?? undefined,
+        sessionId: exchange.sessionId,
+        userId: exchange.userId,
+        chatflowId: exchange.chatflow.id,
+        messageId: userMessageId,
+        question,
+        upstream: nextUpstreamIds(request.session, app.ids.uuid),
+        now: app.clock.now()
+      })
+      keepHistory(exchange, begun, userMessageId)
+      const stored = await begun.catch((error: unknown) => giveUp(exchange, error))
+      return stored?.session ?? giveUp(exchange, new AppError('session_busy', { retryAfterSeconds: 1 }))
     }
 
     /** Flowise never answers a streamed call of a flow it does not know, so it is asked about the flow first. */
@@ -103,8 +100,11 @@ export default fp(
       throw error
     }
 
-    function keepHistory(exchange: Exchange, session: SessionRow, userMessageId: string): void {
+    /** Before the question is stored: a session must not be free again while that write is under way. */
+    function keepHistory(exchange: Exchange, begun: ReturnType<History['begin']>, userMessageId: string): void {
       exchange.whenEnded(async function store(outcome) {
+        const session = (await begun.catch(() => undefined))?.session
+        if (session === undefined) return
         const first = write(exchange, outcome, session, userMessageId)
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
         await first.catch((error: unknown) => {

@@ -1,6 +1,6 @@
 import { createFrame, type Frame } from './frame.ts'
 import { isRecord, parseJson } from './json.ts'
-import { filterResult } from './redaction.ts'
+import { filterResult, OWN_EVENTS } from './redaction.ts'
 import { tokensOfExecution } from './usage.ts'
 
 /** Flowise's JSON answer, read. */
@@ -45,10 +45,20 @@ export function answerFrames(answer: Answer, fields: readonly string[]): Frame[]
     json,
     ...others
   } = filterResult(answer.result, fields)
-  const frames = Object.entries(others).map(([name, data]) => createFrame(name, data))
+  const frames = Object.entries(others)
+    .filter(([name]) => !OWN_EVENTS.includes(name))
+    .map(([name, data]) => createFrame(name, data))
   // The serialised json is the text already when Flowise sent no text.
   if (json !== undefined && textOf(answer.result.text) !== '') frames.unshift(createFrame('json', json))
   return answer.text === '' ? frames : [createFrame('token', answer.text), ...frames]
+}
+
+/** The same with every member as Flowise sent it: for the transcript, which counts and keeps what it may. */
+export function producedFrames({ text, result }: Answer): Frame[] {
+  const frames = Object.entries(result)
+    .filter(([name]) => !OWN_EVENTS.includes(name) && name !== 'token')
+    .map(([name, data]) => createFrame(name, data))
+  return text === '' ? frames : [createFrame('token', text), ...frames]
 }
 
 /** Follow-up prompts as a JSON text encoded once; Flowise encodes them twice in JSON answers. */

@@ -70,7 +70,7 @@ export interface Exchange extends ExchangeSeed {
   end(outcome: Outcome): boolean
   /** Runs `read` with the outcome, at once if there is one. A reader handles its own failures. */
   whenEnded(read: (outcome: Outcome) => Promise<void>): void
-  /** Runs `close` after the readers and before `concluded`: what must see the receipt, or frees the session. */
+  /** Runs `close` after the readers and before `concluded`: what must see the receipt, or frees something. At once if it has ended. */
   beforeConcluded(close: (outcome: Outcome) => Promise<void>): void
   /** Asks whoever runs the prediction to end it; before anybody runs it, it simply ends. */
   stop(reason: StopReason): void
@@ -117,7 +117,8 @@ export function createExchange(seed: ExchangeSeed): Exchange {
       else readers.push(read)
     },
     beforeConcluded(close) {
-      closers.push(close)
+      if (outcome) void close(outcome)
+      else closers.push(close)
     },
     stop(reason) {
       if (!outcome) stopListener(reason)

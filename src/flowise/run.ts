@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Hold } from '../credits/ledger.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
-import { answerFrames, readAnswer } from './answer.ts'
+import { producedFrames, readAnswer } from './answer.ts'
 import type { FlowiseClient, PredictionBody, UpstreamCall } from './client.ts'
 import type { Ending, Exchange, Outcome, StopReason } from './exchange.ts'
 import { createFrame, type Frame } from './frame.ts'
@@ -28,8 +28,6 @@ export interface RunOptions {
   /** Flowise's id of the conversation, which its abort is addressed to. */
   chatId: string
   clientAddress: string
-  /** Members of an answer that the client and the history may have. */
-  fields: readonly string[]
   /** Where a stream goes; without it only the transcript and the outcome are of use. */
   output?: RunOutput
   /** Keeps the process alive for work that goes on after the end. */
@@ -55,16 +53,19 @@ const TOLD_BY_STOP: Record<StopReason, ErrorCode | undefined> = {
   credits_exhausted: 'credits_exhausted'
 }
 const LOGGED_ERROR_BYTES = 2048
+/** How long Flowise has to close a connection on which it has said all. */
+const LINGER_MS = 2000
 
 /**
  * Sends one prediction to Flowise, once, and brings it to exactly one outcome of its exchange, whatever Flowise,
  * the client or the clock do. Headers and comments prove nothing; only events and bodies count.
  */
 export function startRun(options: RunOptions): Run {
-  const { exchange, client, clock, limits, output, fields } = options
+  const { exchange, client, clock, limits, output } = options
   const { transcript } = exchange
   const watch = createWatch({
     clock,
+    startedAt: exchange.startedAt,
     firstByteMs: limits.firstByteTimeoutMs,
     idleMs: limits.idleTimeoutMs,
     deadlineMs: limits.deadlineMs,
@@ -75,10 +76,12 @@ export function startRun(options: RunOptions): Run {
   let status = 0
   let receivedBytes = 0
   let chunks: Buffer[] = []
-  let isOpen = false
+  let hasBegun = false
   let hasAction = false
   let isRepairing = false
   let isPaused = false
+  let isClosed = false
+  let cancelLinger = () => {}
 
   exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...told(TOLD_BY_STOP[reason]) }, true))
   const call: UpstreamCall = client.predict(
@@ -132,6 +135,7 @@ export function startRun(options: RunOptions): Run {
   }
 
   function onEnd(): void {
+    closed()
     if (reads === 'problem') return finishProblem()
     if (reads === 'json') return finishJson()
     parser.end()
@@ -139,10 +143,17 @@ export function startRun(options: RunOptions): Run {
   }
 
   function onError(error: AppError): void {
+    closed()
     if (exchange.outcome || isRepairing) return
-    if (isOpen) closeWithoutEnd(error)
+    if (reads === 'problem') finishProblem()
+    else if (hasBegun) closeWithoutEnd(error)
     else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error)
     else fail(receivedBytes > 0 && reads === 'json' ? 'upstream_error' : 'upstream_unavailable', error.cause ?? error)
+  }
+
+  function closed(): void {
+    isClosed = true
+    cancelLinger()
   }
 
   function takeFrame(frame: Frame): void {
@@ -159,11 +170,10 @@ export function startRun(options: RunOptions): Run {
   }
 
   function deliver(frame: Frame): void {
+    const isFirst = !hasBegun
+    hasBegun = true
     if (!output) return
-    if (!isOpen) {
-      isOpen = true
-      output.open()
-    }
+    if (isFirst) output.open()
     if (!output.frame(frame) && !isPaused) {
       isPaused = true
       watch.suspend()
@@ -198,7 +208,7 @@ export function startRun(options: RunOptions): Run {
     const answer = readAnswer(json)
     hasAction = answer.result.action !== undefined && answer.result.action !== null
     if (answer.isEmpty && !hasAction) return fail('upstream_empty', undefined, true)
-    for (const frame of answerFrames(answer, fields)) transcript.add(frame)
+    for (const frame of producedFrames(answer)) transcript.add(frame)
     finish({ ending: 'completed', isClean: true, answer }, false)
   }
 
@@ -212,13 +222,13 @@ export function startRun(options: RunOptions): Run {
   }
 
   function closeWithoutEnd(cause?: unknown): void {
-    if (!isOpen && isEmpty()) return fail('upstream_empty', cause)
+    if (!hasBegun) return fail('upstream_empty', cause)
     finish({ ending: 'closed_without_end', code: 'upstream_incomplete', cause, isClean: false }, false)
   }
 
   function failTooLarge(): void {
     fail(
-      isOpen ? 'upstream_error' : 'upstream_too_large',
+      hasBegun ? 'upstream_error' : 'upstream_too_large',
       new Error(`more than ${limits.maxAnswerBytes} bytes`),
       false,
       true
@@ -234,7 +244,7 @@ export function startRun(options: RunOptions): Run {
   function timeOut(limit: 'first_byte' | 'idle' | 'deadline'): void {
     if (limit === 'first_byte')
       return finish({ ending: 'failed_before_output', code: 'upstream_timeout', isClean: false }, true)
-    const code = limit === 'deadline' && isOpen ? 'deadline_exceeded' : 'upstream_timeout'
+    const code = limit === 'deadline' && hasBegun ? 'deadline_exceeded' : 'upstream_timeout'
     finish({ ending: limit === 'idle' ? 'idle_timeout' : 'deadline', code, isClean: false }, true)
   }
 
@@ -245,6 +255,8 @@ export function startRun(options: RunOptions): Run {
     // Queued, because Flowise can answer while `call` is still being made.
     queueMicrotask(() => {
       if (!outcome.isClean || abort) call.abort()
+      // Flowise closes after its `end`; a connection that it forgets to close must not stay for ever.
+      else if (!isClosed) cancelLinger = clock.after(LINGER_MS, call.abort)
     })
     if (abort) options.track(client.abort(exchange.chatflow.id, options.chatId))
   }

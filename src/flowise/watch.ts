@@ -2,6 +2,8 @@ import type { Clock } from '../clock.ts'
 
 export interface WatchOptions {
   clock: Clock
+  /** What the first byte and the deadline are counted from. */
+  startedAt: number
   firstByteMs: number
   idleMs: number
   deadlineMs: number
@@ -19,8 +21,7 @@ export interface Watch {
 }
 
 /** Starts watching at once; `onDue` is called at most once. */
-export function createWatch({ clock, firstByteMs, idleMs, deadlineMs, onDue }: WatchOptions): Watch {
-  const startedAt = clock.now()
+export function createWatch({ clock, startedAt, firstByteMs, idleMs, deadlineMs, onDue }: WatchOptions): Watch {
   let activeAt: number | undefined
   let isSuspended = false
   let isStopped = false
