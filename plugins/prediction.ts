@@ -108,7 +108,7 @@ export default fp(
         const first = write(exchange, outcome, session, userMessageId)
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
         await first.catch((error: unknown) => {
-          app.log.error({ err: error, reqId: exchange.requestId }, 'answer not stored yet')
+          app.log.error({ err: error, request_id: exchange.requestId }, 'answer not stored yet')
           app.lifecycle.run(writeLater(() => write(exchange, outcome, session, userMessageId), error))
         })
       })
@@ -155,7 +155,10 @@ export default fp(
       })
       if (code === undefined) return
       app.metrics.upstreamFailed(code)
-      app.log.warn({ reqId: exchange.requestId, ending, code, err: cause }, 'prediction failed')
+      app.log.warn(
+        { request_id: exchange.requestId, ending, err: new AppError(code, {}, { cause }) },
+        'prediction failed'
+      )
     }
   },
   { name: 'prediction', dependencies: ['exchange', 'credits', 'history', 'flowise', 'metrics', 'lifecycle'] }

@@ -112,9 +112,9 @@ export default fp(
 
 /** Logs (faults loudly, refusals quietly) and answers. */
 export function sendProblem(error: AppError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  if (error.kind === 'fault') request.log.error({ err: error.cause ?? error, code: error.code }, 'request failed')
+  if (error.kind === 'fault') request.log.error({ err: error }, 'request failed')
   else if (error.kind === 'upstream' || error.kind === 'unavailable')
-    request.log.warn({ err: error.cause, code: error.code }, 'dependency failed')
+    request.log.warn({ err: error }, 'dependency failed')
   else request.log.debug({ code: error.code }, 'request refused')
   return reply.send(prepareProblem(error, request, reply))
 }

@@ -1,3 +1,6 @@
+import { stdSerializers } from 'pino'
+import { AppError } from './errors.ts'
+
 const SECRET_MEMBERS = [
   'authorization',
   'cookie',
@@ -11,9 +14,33 @@ const SECRET_MEMBERS = [
   '["set-cookie"]',
   '["x-api-key"]'
 ]
+/** Keys as providers write them into their error texts. */
+const SECRET_TEXTS = /\b(?:sk|pk|rk|fgw|key)[-_][\w-]{6,}|\bBearer\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/gi
+const MAX_REASON = 500
 
 /** Options of the JSON log on standard output; members that may hold a secret are blanked at the two upper levels. */
 export function loggerOptions(level: string) {
   const nested = SECRET_MEMBERS.map((name) => (name.startsWith('[') ? `*${name}` : `*.${name}`))
-  return { level, redact: { paths: [...SECRET_MEMBERS, ...nested], censor: '[redacted]' } }
+  const paths = [...SECRET_MEMBERS, ...nested]
+  return { level, redact: { paths, censor: '[redacted]' }, serializers: { err: describeError } }
+}
+
+/**
+ * An error for the log. A fault of the gateway keeps its stack; when something behind it failed, the stack says
+ * nothing and the reason everything, without keys that its text may quote.
+ */
+export function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return { reason: masked(String(error)) }
+  if (!isDependencyFailure(error)) return stdSerializers.err(error)
+  const reasons = new Set<string>()
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) reasons.add(masked(cause.message))
+  return { code: error.code, reason: [...reasons].join(' ') }
+}
+
+function isDependencyFailure(error: Error): error is AppError {
+  return error instanceof AppError && (error.kind === 'upstream' || error.kind === 'unavailable')
+}
+
+function masked(text: string): string {
+  return text.replaceAll(SECRET_TEXTS, '[redacted]').slice(0, MAX_REASON)
 }
