@@ -23,6 +23,11 @@ async function setUp(t: Test) {
   const gateway = await buildTestApp(t, { env })
   const operations = operationsOf((await gateway.request('GET', '/openapi.json')).json())
   t.ok(operations.length > 30, `${operations.length} operations`)
+  // With credits, so that what is accepted goes all the way to Flowise.
+  const { admin, request } = gateway
+  const url = `/api/v1/admin/users/${admin.id}/credits/allocate`
+  const body = { amount: 1_000_000, note: 'for hostile requests', idempotency_key: 'start' }
+  t.equal((await request('POST', url, { token: admin.token, body })).statusCode, 200)
   return { gateway, operations }
 }
 
@@ -71,7 +76,8 @@ function createProbe(gateway: TestApp) {
       return reply.statusCode
     }
     const after = await countRows(gateway)
-    if (JSON.stringify(after) !== JSON.stringify(before)) complaints.push(`${name}: a refusal changed the store`)
+    const changed = Object.keys(after).filter((collection) => after[collection] !== before[collection])
+    if (changed.length > 0) complaints.push(`${name}: refused with ${reply.statusCode}, but changed ${changed.join()}`)
     return reply.statusCode
   }
   return { send, complaints, sent: () => sent }
@@ -79,6 +85,8 @@ function createProbe(gateway: TestApp) {
 
 /** The path with something in place of each parameter. */
 const fill = (path: string, segment: string) => path.replaceAll(/\{\w+\}/g, segment)
+/** Whether the address fits the path of an operation. */
+const isMatch = (path: string, url: string) => new RegExp(`^${fill(path, '[^/]+')}$`).test(url)
 const label = (value: unknown) => String(JSON.stringify(value)).slice(0, 40)
 
 t.test('no token that is wrong in any way opens a route', async (t) => {
@@ -171,8 +179,8 @@ t.test('no path, query or method breaks the gateway', async (t) => {
     const offered = operations.filter((operation) => operation.path === path).map(({ method }) => method)
     for (const method of methods.filter((one) => !offered.some((other) => other === one))) {
       const reply = await gateway.request(method, fill(path, 'x'), { token: gateway.admin.token })
-      // A longer path may offer the method with `x` in the place of a fixed word.
-      const isOther = operations.some((one) => one.method === method && fill(one.path, 'x') === fill(path, 'x'))
+      // `/users/{id}` answers for `/users/sync-by-email`, where that is no route of its own.
+      const isOther = operations.some((one) => one.method === method && isMatch(one.path, fill(path, 'x')))
       if (!isOther) t.equal(reply.statusCode, 404, `${method} ${path}`)
     }
   }

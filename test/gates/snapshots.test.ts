@@ -29,10 +29,10 @@ t.test('the README has one configuration table between its markers', { skip: rea
 })
 
 t.test('the table replaces what is between the markers and nothing else', async (t) => {
-  const text = withConfigurationTable(`before\n${CONFIG_BEGIN}\nold\n${CONFIG_END}\nafter`)
+  const text = withConfigurationTable(`before\n${CONFIG_BEGIN}\nthe stale table\n${CONFIG_END}\nafter`)
   t.ok(text.startsWith('before\n'))
   t.ok(text.endsWith('\nafter'))
-  t.notMatch(text, 'old')
+  t.notMatch(text, 'the stale table')
   t.match(text, '| `PORT` | `8000` |')
   t.equal(withConfigurationTable('no markers'), 'no markers')
 })
