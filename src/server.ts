@@ -33,10 +33,15 @@ async function start(): Promise<void> {
   app.addHook('onClose', async function closeDemo() {
     await demo?.close()
   })
-  closeWithGrace({ delay: config.drainMs + CLOSE_MS, logger: false, skip: ['beforeExit'] }, async ({ err }) => {
-    if (err) app.log.fatal({ err }, 'unexpected fault, shutting down')
-    else await app.lifecycle.beginDrain()
+  closeWithGrace({ delay: config.drainMs + CLOSE_MS, logger: false, skip: ['beforeExit'] }, async ({ err, signal }) => {
+    if (err) app.log.fatal({ err }, 'unexpected fault, closing')
+    else {
+      const drained = app.lifecycle.beginDrain()
+      app.log.info({ signal }, 'shutdown begins')
+      await drained
+    }
     await app.close()
+    app.log.info('closed')
   })
   const admin = await ensureFirstAdmin({ users: app.users, passwords: app.passwords, config, ids: app.ids })
   if (demo) await grantStarterCredits(app, config.admin.username)

@@ -10,6 +10,8 @@ export interface GatewayProcess {
   stderr(): string
   /** Resolves with the base URL when the process listens; rejects with its output when it ends before. */
   listening: Promise<string>
+  /** Resolves when this text has been printed. */
+  printed(text: string): Promise<void>
   /** Exit code, or the signal that ended it. */
   exit: Promise<number | string | null>
 }
@@ -31,16 +33,28 @@ export function startProcess(
     err += chunk
   })
   const exit = once(child, 'close').then(([code, signal]) => code ?? signal)
-  const listening = new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', () => {
-      const port = /"msg":"listening on http:\/\/[^"]*:(\d+)"/.exec(out)?.[1]
-      // The banner is printed after that line, and says what tests read.
-      if (port !== undefined && out.includes('\n\n')) resolve(`http://127.0.0.1:${port}`)
-      else if (port !== undefined && env.NODE_ENV === 'production') resolve(`http://127.0.0.1:${port}`)
-    })
-    exit.then((code) => reject(new Error(`ended with ${code}: ${out}${err}`)))
+  /** Resolves with the first truthy answer of `look`, asked after every output. */
+  const seen = async <T>(look: () => T | undefined): Promise<T> => {
+    const found = Promise.withResolvers<T>()
+    const check = () => {
+      const value = look()
+      if (value !== undefined) found.resolve(value)
+    }
+    child.stdout.on('data', check)
+    exit.then((code) => found.reject(new Error(`ended with ${code}: ${out}${err}`)), found.reject)
+    check()
+    return found.promise
+  }
+  // The port of the log line, once the banner behind it is there too; production may have none.
+  const listening = seen(() => {
+    const port = /"msg":"listening on http:\/\/[^"]*:(\d+)"/.exec(out)?.[1]
+    const isWhole = env.NODE_ENV === 'production' || out.includes('\n\n')
+    return port !== undefined && isWhole ? `http://127.0.0.1:${port}` : undefined
   })
   // Whoever does not ask for it must not be told by an unhandled rejection.
   listening.catch(() => {})
-  return { child, stdout: () => out, stderr: () => err, listening, exit }
+  const printed = async (text: string) => {
+    await seen(() => (out.includes(text) ? true : undefined))
+  }
+  return { child, stdout: () => out, stderr: () => err, listening, printed, exit }
 }

@@ -83,6 +83,31 @@ t.test('a start with nothing configured', async (t) => {
   t.equal(await again.exit, 0)
 })
 
+t.test('a shutdown tells a running stream, and everybody who comes late', async (t) => {
+  const gateway = startProcess(t, environment(t, { DRAIN_SECONDS: '1' }))
+  const url = await gateway.listening
+  const token = await login(url, /password: (\S+)/.exec(gateway.stdout())?.[1] ?? '')
+  const ask = (question: string) =>
+    fetch(`${url}/api/v1/chat/predict/stream`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ chatflow_id: DEMO_IDS.storyteller, question })
+    })
+  const running = await ask('a long story')
+  t.equal(running.status, 200)
+  gateway.child.kill('SIGTERM')
+  await gateway.printed('shutdown begins')
+  t.equal((await fetch(`${url}/ready`)).status, 503)
+  t.equal((await fetch(`${url}/health`)).status, 200)
+  const late = await ask('another one')
+  t.equal(late.status, 503)
+  t.match(await late.json(), { code: 'draining' })
+  const events = [...(await running.text()).matchAll(/^event: (\w+)$/gm)].map(([, name]) => name)
+  t.strictSame(events.slice(-2), ['error', 'end'])
+  t.equal(events.filter((name) => name === 'end').length, 1)
+  t.equal(await gateway.exit, 0)
+})
+
 t.test('production without its variables names all of them and does not start', async (t) => {
   const gateway = startProcess(t, environment(t, { NODE_ENV: 'production', PORT: 'eighty', JWT_ALGORITHM: 'none' }))
   t.equal(await gateway.exit, 1)
