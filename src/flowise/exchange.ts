@@ -1,21 +1,8 @@
+import type { Ending } from '../credits/outcome.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { ChatflowRow } from '../store/collections.ts'
 import type { Answer } from './answer.ts'
 import type { Transcript } from './transcript.ts'
-
-/** How a prediction ended; the rows of the money table (design: credits). */
-export type Ending =
-  | 'refused'
-  | 'failed_before_output'
-  | 'failed_after_output'
-  | 'completed'
-  | 'closed_without_end'
-  | 'stopped'
-  | 'abandoned'
-  | 'idle_timeout'
-  | 'deadline'
-  | 'credits_exhausted'
-  | 'drained'
 
 /** Why somebody other than Flowise ends a prediction. */
 export type StopReason = 'stopped' | 'abandoned' | 'drained' | 'credits_exhausted'

@@ -1,7 +1,8 @@
 import type { ErrorCode } from '../errors.ts'
 import { readFollowUpPrompts } from './answer.ts'
 import type { ReceiptView } from './dialect.ts'
-import type { Ending, Exchange, Outcome } from './exchange.ts'
+import type { Ending } from '../credits/outcome.ts'
+import type { Exchange, Outcome } from './exchange.ts'
 import { isRecord } from './json.ts'
 import { filterFlowiseResult, filterResult } from './redaction.ts'
 
