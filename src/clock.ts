@@ -6,12 +6,15 @@ export interface Clock {
   after(delayMs: number, run: () => void): () => void
 }
 
+/** The longest timer there is (24.8 days); a longer one would fire at once. */
+const MAX_DELAY_MS = 2 ** 31 - 1
+
 /** The clock of the machine. */
 export function createSystemClock(): Clock {
   return {
     now: () => Date.now(),
     after(delayMs, run) {
-      const timer = setTimeout(run, delayMs)
+      const timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS))
       timer.unref()
       return () => clearTimeout(timer)
     }
