@@ -68,3 +68,10 @@ t.test('an id that is too long or has other characters is replaced', async (t) =
   const { headers } = await request('GET', '/health', { headers: { 'x-request-id': 'A.b_c-9' } })
   t.equal(headers['x-request-id'], 'A.b_c-9')
 })
+
+t.test('a request must arrive in time, a reply may take as long as it likes', async (t) => {
+  const { app } = await buildTestApp(t)
+  t.equal(app.server.headersTimeout, 20_000)
+  t.equal(app.server.requestTimeout, 300_000)
+  t.equal(app.server.timeout, 0)
+})

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { startProcess } from './gateway-process.ts'
@@ -81,6 +82,13 @@ t.test('a start with nothing configured', async (t) => {
   t.match(await credits.json(), { credits_remaining: 999 })
   again.child.kill('SIGINT')
   t.equal(await again.exit, 0)
+
+  const database = new DatabaseSync(join(env.DATA_DIR, 'gateway.db'))
+  database.exec(`update accounts set doc = json_set(doc, '$.available', 5)`)
+  database.close()
+  const verify = startProcess(t, env, ['src/cli.ts', 'verify'])
+  t.equal(await verify.exit, 1, 'a balance that nobody entered is found')
+  t.match(verify.stdout(), /account \S+: I3 /)
 })
 
 t.test('a shutdown tells a running stream, and everybody who comes late', async (t) => {
