@@ -98,8 +98,10 @@ export default fp(
       const result = app.replayed(request)
       if (result.code && result.text === '') throw new AppError(result.code)
       const dialect = createGatewayDialect({ ...result, requestId: request.id })
+      // In the order in which they are numbered.
+      const opening = dialect.open()
       const token = result.text === '' ? '' : dialect.event('token', createFrame('token', result.text).json)
-      void reply.headers(SSE_HEADERS).send(dialect.open() + token + closing(dialect, result))
+      void reply.headers(SSE_HEADERS).send(opening + token + closing(dialect, result))
     }
   },
   { name: 'answers', dependencies: ['prediction', 'problem'] }

@@ -98,7 +98,7 @@ export async function play(
   if (!isStream) {
     await writer(fault.body ?? JSON.stringify(answerTo(ask, fault.answer)))
     await pass(gates.end)
-    if (fault.end === 'cut') response.socket?.destroy()
+    if (fault.end === 'cut') await cut(response)
     else if (fault.end !== 'open') response.end()
     return
   }
@@ -124,7 +124,7 @@ async function playStream(
   await pass(gates.end)
   if (end === 'once' || end === 'twice') await frame('end', '[DONE]')
   if (end === 'twice') await frame('end', '[DONE]')
-  if (end === 'cut') response.socket?.destroy()
+  if (end === 'cut') await cut(response)
   else if (end !== 'open') response.end()
 }
 
@@ -147,8 +147,14 @@ function createPieceWriter(
       // One piece per turn, so that they leave as separate packets.
       else if (pieceBytes !== Number.POSITIVE_INFINITY) await new Promise((resolve) => void setImmediate(resolve))
     }
-    if (total >= cutAtByte) response.socket?.destroySoon()
+    if (total >= cutAtByte) await cut(response)
   }
+}
+
+/** Breaks the connection once all that was written has left: a write waits for the end of its turn. */
+async function cut(response: ServerResponse): Promise<void> {
+  await new Promise((resolve) => void setImmediate(resolve))
+  response.socket?.destroySoon()
 }
 
 function eventsFor({ question, chatId, sessionId }: Ask): readonly (readonly [string, unknown])[] {
