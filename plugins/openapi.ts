@@ -7,7 +7,7 @@ import { version } from '../src/version.ts'
 const tags = [
   { name: 'authentication', description: 'Log in, refresh and revoke tokens' },
   { name: 'chatflows', description: 'What the caller may talk to' },
-  { name: 'prediction', description: 'Ask a chatflow, as JSON or as a stream' },
+  { name: 'predictions', description: 'Ask a chatflow, as JSON or as a stream' },
   { name: 'sessions', description: "The caller's conversations" },
   { name: 'credits', description: "The caller's balance and its history" },
   { name: 'admin', description: 'Users, grants, credits, catalogue and audit; role admin' },

@@ -124,7 +124,8 @@ t.test('the document shows the canonical routes only, and a page shows the docum
 
 t.test('every operation has an id, a summary, a tag, and says who may use it', async (t) => {
   const { request } = await buildTestApp(t)
-  const { paths, components } = (await request('GET', '/openapi.json')).json()
+  const { paths, components, tags } = (await request('GET', '/openapi.json')).json()
+  const declared = new Set(tags.map(({ name }: { name: string }) => name))
   t.match(components.securitySchemes.bearer, { type: 'http', scheme: 'bearer' })
   const ids = new Set<string>()
   const isPublic = /^\/(|health|ready|info|metrics|openapi\.json)$|^\/api\/v1\/chat\/(authenticate|refresh)$/
@@ -136,6 +137,7 @@ t.test('every operation has an id, a summary, a tag, and says who may use it', a
       ids.add(operation.operationId)
       t.ok(operation.summary, name)
       t.equal(operation.tags?.length, 1, name)
+      t.ok(declared.has(operation.tags?.[0]), `${name}: ${operation.tags?.[0]} is described`)
       t.equal(operation.security === undefined, isPublic.test(path), `${name}: security`)
       for (const [status, { content }] of Object.entries(operation.responses))
         if (Number(status) >= 400 && path !== '/ready') t.ok(content?.['application/problem+json'], `${name} ${status}`)

@@ -22,7 +22,7 @@ export default (async function auditRoutes(app) {
       schema: {
         operationId: 'audit.list',
         summary: 'Changes made through /admin, newest first; with Accept: text/csv all that match, as a table',
-        tags: ['Administration'],
+        tags: ['admin'],
         security: [{ bearer: [] }],
         querystring: Filter,
         response: {

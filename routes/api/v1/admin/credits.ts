@@ -44,7 +44,7 @@ const actions = [
 ] as const
 
 const config = { access: 'admin' } as const
-const common = { tags: ['Credits'], security: [{ bearer: [] }], params: Params }
+const common = { tags: ['credits'], security: [{ bearer: [] }], params: Params }
 
 /** Everybody's credits, for administrators. */
 export default (async function adminCreditRoutes(app) {

@@ -33,7 +33,7 @@ const Search = Members({
 })
 
 const config = { access: 'admin' } as const
-const common = { tags: ['Users'], security: [{ bearer: [] }] }
+const common = { tags: ['admin'], security: [{ bearer: [] }] }
 
 /** The users of the gateway. */
 export default (async function userRoutes(app) {

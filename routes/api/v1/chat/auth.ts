@@ -34,7 +34,7 @@ const RevokeReply = Type.Object({
   revoked_count: Type.Integer({ description: 'login sessions ended' })
 })
 
-const tags = ['Authentication']
+const tags = ['authentication']
 
 /** Log in, exchange a refresh token, log out. */
 export default (async function authRoutes(app) {

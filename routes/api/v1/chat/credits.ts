@@ -4,7 +4,7 @@ import { Balance, balanceView, entriesQuery, TransactionPage, transactionPage } 
 import { Members, PageQuery, responses } from '../../../../src/schema.ts'
 
 const config = { access: 'user' } as const
-const common = { tags: ['Credits'], security: [{ bearer: [] }] }
+const common = { tags: ['credits'], security: [{ bearer: [] }] }
 
 /** The caller's own credits. */
 export default (async function creditRoutes(app) {
