@@ -17,6 +17,18 @@ import { openStore } from './store/open.ts'
 /** Beyond the grace time of running predictions: aborting, settling and storing what is left. */
 const CLOSE_MS = 25_000
 const OLDEST_NODE = [24, 12] as const
+/** What the file system and the store say when the folder is of no use. */
+const FOLDER_CODES = [
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOENT',
+  'ENOTDIR',
+  'EEXIST',
+  'ENOSPC',
+  'ERR_SQLITE_ERROR',
+  'store_unavailable'
+]
 const STARTER_MICRO = 1_000_000_000
 
 await start().catch((error: unknown) => {
@@ -120,7 +132,10 @@ function sentenceFor(error: unknown): string {
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.'
   if (code === 'EACCES' && 'syscall' in error && error.syscall === 'listen')
     return 'PORT may not be opened by this user: set one above 1023.'
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EEXIST')
-    return `DATA_DIR cannot be written: ${error.message}`
+  if (typeof code === 'string' && FOLDER_CODES.includes(code)) return `DATA_DIR cannot be used: ${reasonOf(error)}`
   return error.name === 'Error' && code === undefined ? error.message : (error.stack ?? error.message)
+}
+
+function reasonOf(error: Error): string {
+  return error.cause instanceof Error ? error.cause.message : error.message
 }

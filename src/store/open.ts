@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { collections, SCHEMA_VERSION } from './collections.ts'
 import type { MetaRow } from './collections.ts'
 import { lockDirectory } from './lock.ts'
@@ -23,7 +23,7 @@ export async function openStore({ dataDir }: { dataDir: string }, { mode }: Open
     if (!existsSync(path)) throw new Error(`There is no gateway data in ${dataDir}.`)
     return checked(createSqliteStore({ path, specs: collections, readOnly: true }))
   }
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  makeDirectory(resolve(dataDir))
   const unlock = lockDirectory(dataDir)
   try {
     const store = existsSync(path) ? await upgraded(path) : createSqliteStore({ path, specs: collections })
@@ -39,6 +39,13 @@ export async function openStore({ dataDir }: { dataDir: string }, { mode }: Open
     unlock()
     throw error
   }
+}
+
+/** Parents first, by hand: Node's own recursive form never returns where a parent takes no entries, as in /proc. */
+function makeDirectory(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+  makeDirectory(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
 }
 
 /** The version is read before a table is touched: a store that is too new stays as it is. */

@@ -147,10 +147,11 @@ t.test('a port that is taken, and a folder that cannot be written, are named', a
   other.close()
 
   const folder = t.testdir({ file: 'not a folder' })
-  const unwritable = startProcess(t, { PORT: '0', DATA_DIR: join(folder, 'file') })
-  t.equal(await unwritable.exit, 1)
-  t.match(unwritable.stderr(), 'DATA_DIR')
-  t.notMatch(unwritable.stderr(), '    at ')
+  for (const DATA_DIR of [join(folder, 'file'), join(folder, 'file', 'below'), '/proc/nowhere/data', '/proc']) {
+    const unusable = startProcess(t, { PORT: '0', DATA_DIR })
+    t.equal(await unusable.exit, 1, DATA_DIR)
+    t.match(unusable.stderr(), /^DATA_DIR .*\n$/, DATA_DIR)
+  }
 })
 
 t.test('a damaged secret file is named', async (t) => {
