@@ -1,8 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Test } from 'tap'
 
 const ROOT = join(import.meta.dirname, '../..')
+
+/** A new folder and a free port, so that no two processes meet. */
+export const environment = (t: Test, more: Record<string, string> = {}) => ({
+  DATA_DIR: join(t.testdir(), 'data'),
+  PORT: '0',
+  ...more
+})
 
 export interface GatewayProcess {
   child: ChildProcess
@@ -17,11 +25,7 @@ export interface GatewayProcess {
 }
 
 /** Starts `node <script>` with exactly this environment; killed at the end of the test if it still runs. */
-export function startProcess(
-  t: { teardown(fn: () => void): void },
-  env: Record<string, string>,
-  script = ['src/server.ts']
-): GatewayProcess {
+export function startProcess(t: Test, env: Record<string, string>, script = ['src/server.ts']): GatewayProcess {
   const child = spawn(process.execPath, script, { cwd: ROOT, env: { PATH: process.env.PATH ?? '', ...env } })
   t.teardown(() => void child.kill('SIGKILL'))
   let out = ''

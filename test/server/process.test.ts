@@ -1,20 +1,11 @@
-import { once } from 'node:events'
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
-import { startProcess } from './gateway-process.ts'
+import { environment, startProcess } from './gateway-process.ts'
 
 const SECRET = 'a-secret-of-more-than-thirty-two-bytes'
-
-/** A free port, so that no two tests meet. */
-const environment = (t: Test, more: Record<string, string> = {}) => ({
-  DATA_DIR: join(t.testdir(), 'data'),
-  PORT: '0',
-  ...more
-})
 
 t.test('a start with nothing configured', async (t) => {
   const env = environment(t)
@@ -116,13 +107,6 @@ t.test('a shutdown tells a running stream, and everybody who comes late', async 
   t.equal(await gateway.exit, 0)
 })
 
-t.test('production without its variables names all of them and does not start', async (t) => {
-  const gateway = startProcess(t, environment(t, { NODE_ENV: 'production', PORT: 'eighty', JWT_ALGORITHM: 'none' }))
-  t.equal(await gateway.exit, 1)
-  for (const name of ['JWT_SECRET_KEY', 'FLOWISE_API_URL', 'PORT', 'JWT_ALGORITHM']) t.match(gateway.stderr(), name)
-  t.equal(gateway.stdout(), '')
-})
-
 t.test('production prints the new password and no banner', async (t) => {
   const gateway = startProcess(
     t,
@@ -134,56 +118,6 @@ t.test('production prints the new password and no banner', async (t) => {
   t.match(gateway.stdout(), /password: \S{20,}/)
   t.notMatch(gateway.stdout(), 'curl')
   t.notMatch(gateway.stdout(), SECRET)
-})
-
-t.test('a port that is taken, and a folder that cannot be written, are named', async (t) => {
-  const other = createServer().listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  const address = other.address()
-  const port = String(typeof address === 'object' ? address?.port : 0)
-  const taken = startProcess(t, environment(t, { HOST: '127.0.0.1', PORT: port }))
-  t.equal(await taken.exit, 1)
-  t.match(taken.stderr(), /^PORT /)
-  other.close()
-
-  const folder = t.testdir({ file: 'not a folder' })
-  for (const DATA_DIR of [join(folder, 'file'), join(folder, 'file', 'below'), '/proc/nowhere/data', '/proc']) {
-    const unusable = startProcess(t, { PORT: '0', DATA_DIR })
-    t.equal(await unusable.exit, 1, DATA_DIR)
-    t.match(unusable.stderr(), /^DATA_DIR .*\n$/, DATA_DIR)
-  }
-})
-
-t.test('a damaged secret file is named', async (t) => {
-  const env = environment(t)
-  const first = startProcess(t, env)
-  await first.listening
-  first.child.kill('SIGTERM')
-  await first.exit
-  const path = join(env.DATA_DIR, 'jwt-secret')
-  t.ok(readFileSync(path, 'utf8').length >= 32)
-  chmodSync(path, 0o600)
-  writeFileSync(path, 'short')
-  const second = startProcess(t, env)
-  t.equal(await second.exit, 1)
-  t.match(second.stderr(), 'jwt-secret is damaged')
-})
-
-t.test('the command line explains itself', async (t) => {
-  const help = startProcess(t, {}, ['src/cli.ts'])
-  t.equal(await help.exit, 0)
-  t.match(help.stderr(), 'create-admin')
-  const unknown = startProcess(t, {}, ['src/cli.ts', 'nonsense'])
-  t.equal(await unknown.exit, 1)
-  const env = environment(t)
-  const created = startProcess(t, env, ['src/cli.ts', 'create-admin', 'root', 'root@example.com'])
-  t.equal(await created.exit, 0)
-  t.match(created.stdout(), /Administrator root, password \S{20,}/)
-  const twice = startProcess(t, env, ['src/cli.ts', 'create-admin', 'root', 'root@example.com'])
-  t.equal(await twice.exit, 1)
-  const missing = startProcess(t, { DATA_DIR: join(env.DATA_DIR, 'nowhere') }, ['src/cli.ts', 'verify'])
-  t.equal(await missing.exit, 1)
-  t.notMatch(missing.stderr(), '    at ')
 })
 
 async function login(url: string, password: string): Promise<string> {
