@@ -121,14 +121,17 @@ export function startRun(options: RunOptions): Run {
       if (receivedBytes <= LOGGED_ERROR_BYTES) chunks.push(chunk)
       return
     }
-    if (receivedBytes > limits.maxAnswerBytes) return failTooLarge()
+    const excess = receivedBytes - limits.maxAnswerBytes
     if (reads === 'json') {
+      if (excess > 0) return failTooLarge()
       watch.active()
       chunks.push(chunk)
       return
     }
     try {
-      parser.push(chunk)
+      // The events that fit are delivered, however they were packed.
+      parser.push(excess > 0 ? chunk.subarray(0, chunk.length - excess) : chunk)
+      if (excess > 0 && !exchange.outcome) failTooLarge()
     } catch (error) {
       if (error instanceof AppError && error.code === 'upstream_too_large') failTooLarge()
       else fail('internal_error', error)

@@ -143,12 +143,20 @@ function createPieceWriter(
       const piece = bytes.subarray(at, at + pieceBytes)
       total += piece.length
       sent(piece.length)
-      if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+      if (!response.write(piece)) await drained(response)
       // One piece per turn, so that they leave as separate packets.
       else if (pieceBytes !== Number.POSITIVE_INFINITY) await new Promise((resolve) => void setImmediate(resolve))
     }
     if (total >= cutAtByte) await cut(response)
   }
+}
+
+/** The reader has caught up, or is gone. */
+async function drained(response: ServerResponse): Promise<void> {
+  const decided = new AbortController()
+  const { signal } = decided
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })])
+  decided.abort()
 }
 
 /** Breaks the connection once all that was written has left: a write waits for the end of its turn. */
