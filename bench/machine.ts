@@ -1,0 +1,13 @@
+import { cpus, release, totalmem, type } from 'node:os'
+import { canPin } from './process.ts'
+
+/** The machine and how the processes share it, in a sentence. */
+export function describeMachine(): string {
+  const processors = cpus()
+  const model = processors[0]?.model.trim() ?? 'unknown processor'
+  const memory = Math.round(totalmem() / 1024 ** 3)
+  const pinned = canPin()
+    ? 'The measured process had one core for itself, the load generator and the stand-in for Flowise shared another.'
+    : 'The processes were not bound to cores.'
+  return `${model}, ${processors.length} cores, ${memory} GiB, ${type()} ${release()}, Node ${process.versions.node}. ${pinned}`
+}
