@@ -25,7 +25,7 @@ export async function paced({ requests, perSecond, seconds }: PacedTask): Promis
   const latencies: number[] = []
   const startedAt = performance.now()
   let sent = 0
-  let failure: unknown
+  const failures: unknown[] = []
 
   async function send(lane: Lane, dueAt: number): Promise<void> {
     const { statusCode, body } = await pool.request({ method: 'POST', path: pathname, ...lane })
@@ -36,18 +36,16 @@ export async function paced({ requests, perSecond, seconds }: PacedTask): Promis
   }
 
   const total = seconds * perSecond
-  while (latencies.length < total && failure === undefined) {
+  while (latencies.length < total && failures.length === 0) {
     const due = Math.min(total, ((performance.now() - startedAt) / 1000) * perSecond)
     for (let lane = free[0]; lane && sent < due; lane = free[0]) {
       free.shift()
-      send(lane, startedAt + (sent / perSecond) * 1000).catch((error: unknown) => {
-        failure = error
-      })
+      send(lane, startedAt + (sent / perSecond) * 1000).catch((error: unknown) => failures.push(error))
       sent += 1
     }
     await pause(1)
   }
   await pool.destroy()
-  if (failure !== undefined) throw failure
+  if (failures.length > 0) throw failures[0]
   return { p50Ms: percentile(latencies, 0.5), p99Ms: percentile(latencies, 0.99) }
 }
