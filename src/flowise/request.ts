@@ -57,7 +57,8 @@ export interface FlowiseBody {
   humanInput?: Record<string, unknown> | null
   action?: Record<string, unknown> | null
   leadEmail?: string | null
-  streaming?: boolean | string | null
+  /** Flowise streams for true and "true" only. */
+  streaming?: unknown
 }
 
 /**

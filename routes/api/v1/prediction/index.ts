@@ -32,7 +32,9 @@ const Body = Members({
   humanInput: optional(Anything),
   action: optional(Anything),
   leadEmail: optional(Type.String({ maxLength: 254 })),
-  streaming: optional(Type.Union([Type.Boolean(), Type.String({ maxLength: 8 })]))
+  streaming: Type.Optional(
+    Type.Unknown({ description: 'true or "true" streams; as at Flowise anything else does not' })
+  )
 })
 
 const schema = {
