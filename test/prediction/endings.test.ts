@@ -5,7 +5,7 @@ import { startStreams } from './streams.ts'
 import { eventsOf, open, settled, stored, textOf, type Wire } from './tools.ts'
 
 const { echo } = DEMO_IDS
-const TOKENS: Fault['events'] = [
+const TOKENS: NonNullable<Fault['events']> = [
   ['start', ''],
   ['token', 'half'],
   ['token', ' rest']
@@ -24,8 +24,8 @@ async function start(t: Parameters<typeof startStreams>[0], path = '/api/v1/chat
   const gateway = await startStreams(t)
   const { url, user, standIn, request } = gateway
   /** A run that stands at its gate. */
-  async function runTo(gates: Fault['gates'], text: string): Promise<Wire> {
-    standIn.next({ events: TOKENS, gates: gates ?? {} })
+  async function runTo(gates: NonNullable<Fault['gates']>, text: string): Promise<Wire> {
+    standIn.next({ events: TOKENS, gates })
     const body = { chatflow_id: echo, question: 'hi', sessionId: 's', streaming: true }
     const wire = open(`${url}${path}`, { token: user.token, body })
     await standIn.gate('here').reached
