@@ -1,30 +1,20 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { flows } from './flows.ts'
 import { install, startGateway } from './gateway.ts'
 import type { Generator } from './load/generator.ts'
 import { type BenchProcess, freePort, startProcess, whenListening } from './process.ts'
-import { type CpuProfile, inclusiveCosts, selfCosts } from './profile-costs.ts'
+import { type Cost, type CpuProfile, inclusiveCosts, selfCosts } from './profile-costs.ts'
 import { requestsFor, type Target } from './targets.ts'
 
 const CONNECTIONS = 64
-const WARM = 4000
+const AMOUNT = 24_000
 const STREAM_SECONDS = 8
+const SHOWN = 40
 
-const { values: options } = parseArgs({
-  options: {
-    /** Streams instead of answers in one piece. */
-    streams: { type: 'boolean', default: false },
-    amount: { type: 'string', default: '20000' }
-  }
-})
-
-await profile(options.streams, Number(options.amount))
-
-/** Where the main thread of the gateway spends its time under load, function by function. */
-async function profile(isStream: boolean, amount: number): Promise<void> {
+/** Where the main thread of the gateway spends its time under load, function by function; waiting for the disk counts. */
+export async function profile({ isStream }: { isStream: boolean }): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'gateway-profile-'))
   const port = await freePort()
   const upstream: BenchProcess = startProcess({ script: 'bench/upstream.ts', args: [String(port)], core: 'load' })
@@ -37,18 +27,18 @@ async function profile(isStream: boolean, amount: number): Promise<void> {
     const { url, stop } = await startGateway({ upstreamUrl, dataDir, execArgv })
     const target: Target = { url, form: 'gateway', tokens }
     if (isStream) await stream(load, target)
-    else await answer(load, target, amount + WARM)
+    else await answer(load, target)
     await stop()
-    print(await readProfile(folder))
+    return textOf(await readProfile(folder))
   } finally {
     await Promise.all([load.stop(), upstream.stop()])
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-async function answer(load: BenchProcess<Generator>, target: Target, amount: number): Promise<void> {
+async function answer(load: BenchProcess<Generator>, target: Target): Promise<void> {
   const requests = requestsFor(target, { flow: 'answer', isStream: false, connections: CONNECTIONS })
-  await load.ask('saturate', { requests, amount })
+  await load.ask('saturate', { requests, amount: AMOUNT })
 }
 
 async function stream(load: BenchProcess<Generator>, target: Target): Promise<void> {
@@ -65,9 +55,8 @@ async function readProfile(folder: string): Promise<CpuProfile> {
   return JSON.parse(largest)
 }
 
-function print(read: CpuProfile): void {
-  const lines = (costs: { where: string; share: number }[]) =>
-    costs.map(({ where, share }) => `${(share * 100).toFixed(1).padStart(6)} %  ${where}`).join('\n')
-  process.stdout.write(`By itself\n${lines(selfCosts(read).slice(0, 40))}\n\n`)
-  process.stdout.write(`With all it calls, our own functions\n${lines(inclusiveCosts(read).slice(0, 50))}\n`)
+function textOf(read: CpuProfile): string {
+  const lines = (costs: Cost[]) =>
+    costs.slice(0, SHOWN).map(({ where, share }) => `${(share * 100).toFixed(1).padStart(6)} %  ${where}`)
+  return ['By itself', ...lines(selfCosts(read)), '', 'With all it calls', ...lines(inclusiveCosts(read))].join('\n')
 }

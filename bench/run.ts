@@ -7,6 +7,7 @@ import { install } from './gateway.ts'
 import type { Generator } from './load/generator.ts'
 import { describeMachine } from './machine.ts'
 import { type BenchProcess, freePort, startProcess, whenListening } from './process.ts'
+import { profile } from './profile.ts'
 import { withResults } from './report.ts'
 import { runRounds } from './rounds.ts'
 import { jsonSuite } from './suites/json.ts'
@@ -20,21 +21,22 @@ const suites: Record<string, Suite> = { json: jsonSuite, sse: streamSuite, memor
 
 const { values: options } = parseArgs({
   options: {
-    /** Fewer and shorter rounds, and docs/benchmarks.md stays as it is. */
+    /** Fewer and shorter rounds; docs/benchmarks.md stays as it is. */
     quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    rounds: { type: 'string' }
+    /** Comma list of suites; docs/benchmarks.md stays as it is. */
+    only: { type: 'string', default: Object.keys(suites).join(',') },
+    rounds: { type: 'string' },
+    /** `json` or `sse`: where the gateway's time goes, instead of the comparison. */
+    profile: { type: 'string' }
   }
 })
 
-await run(
-  options.quick,
-  Number(options.rounds ?? (options.quick ? 2 : 5)),
-  options.only?.split(',') ?? Object.keys(suites)
-)
+if (options.profile === undefined) await run(options.quick, Number(options.rounds ?? (options.quick ? 2 : 5)))
+else process.stdout.write(`${await profile({ isStream: options.profile === 'sse' })}\n`)
 
 /** Everything is started here and nothing is left behind: processes, folders, ports. */
-async function run(isQuick: boolean, rounds: number, names: string[]): Promise<void> {
+async function run(isQuick: boolean, rounds: number): Promise<void> {
+  const chosen = options.only.split(',').map(suiteCalled)
   const folder = await mkdtemp(join(tmpdir(), 'gateway-bench-'))
   const port = await freePort()
   const upstream: BenchProcess = startProcess({ script: 'bench/upstream.ts', args: [String(port)], core: 'load' })
@@ -45,18 +47,22 @@ async function run(isQuick: boolean, rounds: number, names: string[]): Promise<v
     const candidates = candidatesFor(upstreamUrl, await install(folder, upstreamUrl, isQuick ? 16 : 64))
     const bench = { ask: load.ask, askUpstream: upstream.ask, isQuick }
     const sections: string[] = [describeMachine(), `Rounds: ${rounds}.`]
-    for (const name of names) {
-      const suite = suites[name]
-      if (!suite) throw new Error(`There is no suite ${name}: ${Object.keys(suites).join(', ')}.`)
+    for (const suite of chosen) {
       const results = await runRounds(suite, candidates, bench, rounds)
       sections.push(`### ${suite.title}`, suite.text(isQuick), tableOf(suite, candidates, results))
     }
     const text = sections.join('\n\n')
     process.stdout.write(`${text}\n`)
-    const isComplete = !isQuick && names.length === Object.keys(suites).length
+    const isComplete = !isQuick && chosen.length === Object.keys(suites).length
     if (isComplete) await writeFile(PAGE, withResults(await readFile(PAGE, 'utf8'), text))
   } finally {
     await Promise.all([load.stop(), upstream.stop()])
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+function suiteCalled(name: string): Suite {
+  const suite = suites[name]
+  if (!suite) throw new Error(`There is no suite ${name}: ${Object.keys(suites).join(', ')}.`)
+  return suite
 }
