@@ -22,8 +22,11 @@ export interface UpstreamHandler {
   onHead: (status: number, headers: Record<string, string | string[] | undefined>) => void
   onData: (chunk: Buffer) => void
   onEnd: () => void
-  /** upstream_unavailable before the head, upstream_incomplete after it, upstream_error for bytes that are not HTTP. */
-  onError: (error: AppError) => void
+  /**
+   * upstream_unavailable before the head, upstream_incomplete after it, upstream_error for bytes that are not HTTP.
+   * `wasSent` is false if no connection came about, so that Flowise has never heard of the prediction.
+   */
+  onError: (error: AppError, wasSent: boolean) => void
 }
 
 /** A running prediction. At most one more chunk arrives after `pause()`; `abort()` closes the connection. */
@@ -121,12 +124,12 @@ function createResponse(handler: UpstreamHandler): { call: UpstreamCall; dispatc
       run()
     } catch (error) {
       call.abort()
-      handler.onError(error instanceof AppError ? error : new AppError('internal_error', {}, { cause: error }))
+      handler.onError(error instanceof AppError ? error : new AppError('internal_error', {}, { cause: error }), true)
     }
   }
 
   function fail(error: AppError): void {
     isDone = true
-    handler.onError(error)
+    handler.onError(error, controller !== undefined)
   }
 }

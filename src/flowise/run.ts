@@ -146,12 +146,12 @@ export function startRun(options: RunOptions): Run {
     if (!exchange.outcome && !isRepairing) closeWithoutEnd()
   }
 
-  function onError(error: AppError): void {
+  function onError(error: AppError, wasSent: boolean): void {
     closed()
     if (exchange.outcome || isRepairing) return
     if (reads === 'problem') finishProblem()
     else if (hasBegun) closeWithoutEnd(error)
-    else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error)
+    else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error, !wasSent)
     else fail(receivedBytes > 0 && reads === 'json' ? 'upstream_error' : 'upstream_unavailable', error.cause ?? error)
   }
 
@@ -241,8 +241,7 @@ export function startRun(options: RunOptions): Run {
 
   function fail(code: ErrorCode, cause?: unknown, isClean = false, abort = false): void {
     const ending: Ending = transcript.hasOutput ? 'failed_after_output' : 'failed_before_output'
-    // A connection that was refused has left nothing behind at Flowise.
-    finish({ ending, code, cause, isClean: isClean || code === 'upstream_unavailable' }, abort)
+    finish({ ending, code, cause, isClean }, abort)
   }
 
   function timeOut(limit: 'first_byte' | 'idle' | 'deadline'): void {

@@ -41,6 +41,7 @@ interface Watched {
   log: string[]
   bytes: () => Buffer
   error: () => AppError | undefined
+  wasSent: () => boolean | undefined
   firstByte: Promise<void>
   finished: Promise<void>
 }
@@ -57,6 +58,7 @@ function predict(
   const log: string[] = []
   const chunks: Buffer[] = []
   let error: AppError | undefined
+  let wasSent: boolean | undefined
   const call = client.predict(
     HOLD,
     { chatflowId: DEMO_IDS.echo, body, clientAddress: '203.0.113.9' },
@@ -75,14 +77,23 @@ function predict(
         hooks.onEnd?.()
         finish()
       },
-      onError(caught) {
+      onError(caught, isAtFlowise) {
         log.push(caught.code)
         error = caught
+        wasSent = isAtFlowise
         finish()
       }
     }
   )
-  return { call, log, bytes: () => Buffer.concat(chunks), error: () => error, firstByte, finished }
+  return {
+    call,
+    log,
+    bytes: () => Buffer.concat(chunks),
+    error: () => error,
+    wasSent: () => wasSent,
+    firstByte,
+    finished
+  }
 }
 
 t.test('the request is built new: body, key, one address, nothing else', async (t) => {
@@ -134,6 +145,7 @@ t.test('refused, reset before the head, broken after it: each has its code and i
   await reset.finished
   t.strictSame(reset.log, ['upstream_unavailable'])
   t.ok(reset.error()?.cause)
+  t.equal(reset.wasSent(), true)
   t.equal(standIn.predictions.length, 1, 'no second try')
   for (const fault of [{ end: 'cut' }, { cutAtByte: 40 }, { body: '{"text":"half', end: 'cut' }] as const) {
     standIn.next(fault)
@@ -145,6 +157,7 @@ t.test('refused, reset before the head, broken after it: each has its code and i
   const refused = predict(client)
   await refused.finished
   t.strictSame(refused.log, ['upstream_unavailable'])
+  t.equal(refused.wasSent(), false)
 })
 
 t.test('what is not HTTP is an upstream error', async (t) => {

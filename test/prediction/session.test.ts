@@ -119,6 +119,8 @@ t.test('a run left before its end gets the next one a new chatId and the same me
   let before = first
   for (const fault of [
     { hang: true },
+    { refuse: true },
+    { events: [], end: 'cut' },
     { events: [['token', 'x']], end: 'cut' },
     {
       events: [
