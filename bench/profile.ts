@@ -43,7 +43,7 @@ async function answer(load: BenchProcess<Generator>, target: Target): Promise<vo
 
 async function stream(load: BenchProcess<Generator>, target: Target): Promise<void> {
   const requests = requestsFor(target, { flow: 'short', isStream: true, connections: CONNECTIONS })
-  await load.ask('loop', { requests, seconds: STREAM_SECONDS, tokens: flows.short.tokens })
+  await load.ask('loop', { requests, seconds: STREAM_SECONDS, overMs: 200, tokens: flows.short.tokens })
 }
 
 /** The largest one: the thread of the password hashes writes a profile of its own. */

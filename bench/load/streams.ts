@@ -13,8 +13,7 @@ export interface OpenTask {
   overMs: number
 }
 
-export interface LoopTask {
-  requests: Requests
+export interface LoopTask extends OpenTask {
   seconds: number
   tokens: number
 }
@@ -52,7 +51,7 @@ export interface StreamLoad {
   finish(task: { tokens: number }): Promise<FinishResult>
   /** Leaves them all. */
   leave(): void
-  /** One stream after the other on each lane. @throws when one lacks a token or its end */
+  /** One stream after the other on each lane, the lanes out of step. @throws when one lacks a token or its end */
   loop(task: LoopTask): Promise<LoopResult>
 }
 
@@ -90,11 +89,12 @@ export function createStreamLoad(): StreamLoad {
       for (const stream of open) stream.destroy()
       open = []
     },
-    async loop({ requests, seconds, tokens }) {
+    async loop({ requests, seconds, overMs, tokens }) {
       const firsts: number[] = []
       const until = performance.now() + seconds * 1000
       await Promise.all(
-        requests.lanes.map(async (lane) => {
+        requests.lanes.map(async (lane, index) => {
+          await pause((index / requests.lanes.length) * overMs)
           while (performance.now() < until) {
             const stream = await openStream(agent, requests.url, lane)
             await stream.done

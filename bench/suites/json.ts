@@ -4,8 +4,8 @@ import { requestsFor } from '../targets.ts'
 import type { Bench, Measured, Suite } from './suite.ts'
 
 const CONNECTIONS = 64
-const amountOf = (isQuick: boolean): number => (isQuick ? 3000 : 8000)
-const PACED = { perSecond: 500, seconds: 3 }
+const amountOf = (isQuick: boolean): number => (isQuick ? 3000 : 6000)
+const PACED = { perSecond: 500, seconds: 2 }
 /** What is done after the last answer belongs to the requests, too. */
 const AFTER_MS = 300
 

@@ -14,7 +14,7 @@ const windowMs = (isQuick: boolean): number => (isQuick ? 1500 : 3000)
 export const streamSuite: Suite = {
   title: 'Streamed predictions',
   text: (isQuick) =>
-    `First token and CPU per stream: ${LANES} clients, each opening one stream of ${flows.short.tokens} tokens after the other for ${LOOP_SECONDS} s. CPU per token and gap: ` +
+    `First token and CPU per stream: ${LANES} clients, each opening one stream of ${flows.short.tokens} tokens (${flows.short.gapMs} ms apart) after the other for ${LOOP_SECONDS} s. CPU per token and gap: ` +
     `${connectionsOf(isQuick)} streams at once with ${1000 / flows.steady.gapMs} tokens per second each, the CPU over ${windowMs(isQuick) / 1000} s in which all of them run. ` +
     'The gap is the time between two tokens of a stream at the client. A stream that lacks a token or its end fails the whole bench.',
   metrics: [
@@ -70,5 +70,6 @@ async function measureSteady(bench: Bench, running: Running): Promise<Measured> 
 
 function loopTask({ target }: Running) {
   const requests = requestsFor(target, { flow: 'short', isStream: true, connections: LANES })
-  return { requests, seconds: LOOP_SECONDS, tokens: flows.short.tokens }
+  const { tokens, gapMs } = flows.short
+  return { requests, seconds: LOOP_SECONDS, overMs: tokens * gapMs, tokens }
 }
