@@ -166,3 +166,15 @@ t.test('the log has neither question nor answer, whatever happens', async (t) =>
   t.notMatch(gateway.stdout() + gateway.stderr(), /private question|private answer/)
   t.notMatch(gateway.stdout(), gateway.token)
 })
+
+t.test('SIGTERM: a client that reads nothing does not keep the process', async (t) => {
+  const { standIn, run } = await start(t, { DRAIN_SECONDS: '0.2', MAX_ANSWER_MB: '100' })
+  const gateway = await run()
+  standIn.next({ events: Array.from({ length: 100 }, () => ['token', 'x'.repeat(524_288)] as const) })
+  const url = `${gateway.url}/api/v1/chat/predict/stream`
+  const wire = open(url, { token: gateway.token, body: gateway.ask, isPaused: true })
+  await wire.head
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.exit, 0)
+  wire.leave()
+})

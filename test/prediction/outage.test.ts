@@ -1,0 +1,118 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
+import { AppError } from '../../src/errors.ts'
+import { openStore } from '../../src/store/open.ts'
+import type { Collection, Document, Store } from '../../src/store/port.ts'
+import { buildTestApp } from '../helper.ts'
+import { eventsOf, idle, open, settled, stored, textOf } from './tools.ts'
+
+const { echo } = DEMO_IDS
+
+/** The real store, which on command does not take writes to a collection; a fault of the disk, not of our code. */
+async function openFaulty(t: Test): Promise<{ store: Store; down: Set<string> }> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'gateway-outage-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const store = await openStore({ dataDir }, { mode: 'serve' })
+  const down = new Set<string>()
+  function faulty<D extends Document>(name: string, real: Collection<D>): Collection<D> {
+    const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (down.has(name)) throw new AppError('store_unavailable')
+      return work()
+    }
+    return {
+      ...real,
+      insert: (...given) => guarded(() => real.insert(...given)),
+      update: (...given) => guarded(() => real.update(...given))
+    }
+  }
+  return { store: { ...store, collection: (name) => faulty(name, store.collection(name)) }, down }
+}
+
+async function start(t: Test) {
+  const { store, down } = await openFaulty(t)
+  const gateway = await buildTestApp(t, { env: { DEFAULT_CREDITS: '100' }, parts: { store } })
+  const user = await gateway.createUser({ grants: [echo] })
+  const url = await gateway.listen()
+  const stream = (sessionId = 's') =>
+    open(`${url}/chat/predict/stream`, {
+      token: user.token,
+      body: { chatflow_id: echo, question: 'hi', sessionId }
+    })
+  return { ...gateway, down, user, stream }
+}
+
+t.test('the store fails before Flowise is called: 503, nothing sent, nothing held', async (t) => {
+  const gateway = await start(t)
+  const { down, stream, standIn, user } = gateway
+  down.add('sessions')
+  const wire = stream()
+  const text = await wire.ended
+  t.equal((await wire.head).status, 503)
+  t.match(JSON.parse(text), { code: 'store_unavailable' })
+  t.equal(standIn.predictions.length, 0)
+  down.clear()
+  await settled(t, gateway, user.id)
+  t.same(await stored(gateway).charges(user.id), [])
+  t.equal(textOf(await stream().ended), 'hi')
+})
+
+t.test('the answer cannot be stored: the stream ends normally, the write is repeated, charged once', async (t) => {
+  const gateway = await start(t)
+  const { down, stream, standIn, user } = gateway
+  standIn.next({ gates: { end: 'end' } })
+  const wire = stream()
+  await wire.until(/🙂/)
+  down.add('sessions')
+  standIn.gate('end').open()
+  t.same(
+    eventsOf(await wire.ended)
+      .slice(-2)
+      .map(({ event }) => event),
+    ['metadata', 'end']
+  )
+  t.equal((await stored(gateway).messages('s')).length, 1)
+  down.clear()
+  while ((await stored(gateway).messages('s')).length < 2) await pause(20)
+  t.match(await stored(gateway).messages('s'), [
+    { role: 'user', status: 'complete' },
+    { role: 'assistant', status: 'complete', content: 'Hello from Flowise 🙂' }
+  ])
+  t.same(await stored(gateway).charges(user.id), [1_000_000])
+  await settled(t, gateway, user.id)
+})
+
+t.test('the charge cannot be booked: the answer stands, the charge follows, once', async (t) => {
+  const gateway = await start(t)
+  const { down, stream, standIn, user } = gateway
+  standIn.next({ gates: { end: 'end' } })
+  const wire = stream()
+  await wire.until(/🙂/)
+  down.add('accounts')
+  standIn.gate('end').open()
+  const events = eventsOf(await wire.ended)
+  t.match(events.at(-2)?.data, { event: 'metadata', data: { credits_charged: 1 } })
+  t.same(await stored(gateway).charges(user.id), [])
+  down.clear()
+  while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
+  await idle(gateway)
+  t.same(await stored(gateway).charges(user.id), [1_000_000])
+  await settled(t, gateway, user.id)
+})
+
+t.test('no hold can be made: 503, and neither a session nor a call', async (t) => {
+  const gateway = await start(t)
+  const { down, stream, standIn, user } = gateway
+  t.equal(textOf(await stream('first').ended), 'hi')
+  down.add('accounts')
+  const wire = stream('second')
+  t.match(JSON.parse(await wire.ended), { status: 503, code: 'store_unavailable' })
+  down.clear()
+  t.equal(standIn.predictions.length, 1)
+  t.equal((await stored(gateway).messages('second')).length, 0)
+  t.equal(textOf(await stream('second').ended), 'hi', 'the session is free')
+  await settled(t, gateway, user.id)
+})
