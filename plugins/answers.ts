@@ -13,7 +13,7 @@ import { statusOf } from './problem.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** Runs the request's prediction, or replays it, and answers in one piece. */
-    answerJson(request: FastifyRequest, reply: FastifyReply): Promise<ReturnType<typeof gatewayReply>>
+    answerJson(request: FastifyRequest): Promise<ReturnType<typeof gatewayReply>>
     /** Runs the request's prediction, or replays it, and answers as server-sent events. */
     answerStream(request: FastifyRequest, reply: FastifyReply): Promise<void>
     /** The result of the request's ended prediction, stored under its idempotency key. @throws what the client is told */
@@ -22,9 +22,6 @@ declare module 'fastify' {
     replayed(request: FastifyRequest): PredictionResult
   }
 }
-
-/** Set on a reply that repeats a stored result. */
-export const REPLAYED = 'idempotency-replayed'
 
 export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -47,11 +44,8 @@ export default fp(
       return result
     })
 
-    app.decorate('answerJson', async function answerJson(request, reply) {
-      if (request.replay !== null) {
-        reply.header(REPLAYED, 'true')
-        return gatewayReply(delivered(app.replayed(request)))
-      }
+    app.decorate('answerJson', async function answerJson(request) {
+      if (request.replay !== null) return gatewayReply(delivered(app.replayed(request)))
       await (await app.startPrediction(request)).concluded
       return gatewayReply(delivered(app.conclude(request)))
     })
@@ -94,7 +88,6 @@ export default fp(
     })
 
     function replayStream(request: FastifyRequest, reply: FastifyReply): void {
-      reply.header(REPLAYED, 'true')
       const result = app.replayed(request)
       if (result.code && result.text === '') throw new AppError(result.code)
       const dialect = createGatewayDialect({ ...result, requestId: request.id })

@@ -39,6 +39,8 @@ interface KeyedRun {
 /** How long a session stays taken by a process that died. */
 export const SESSION_LEASE_MS = 60_000
 const RETRY_SECONDS = 1
+/** On every reply that repeats a stored result, an error too. */
+const REPLAYED = 'idempotency-replayed'
 const STOPS = 'stops'
 
 /** Step 5 and 6 of a prediction: idempotency key, session fence, one run per session, and the end of them all. */
@@ -60,6 +62,7 @@ export default fp(
       const keyed = key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction)
       if (keyed?.state === 'replay') {
         request.replay = keyed.receipt
+        reply.header(REPLAYED, 'true')
         return
       }
       const runId = keyed?.rid ?? app.ids.run()

@@ -7,7 +7,7 @@ import { createFrame } from '../src/flowise/frame.ts'
 import { DEFAULT_STREAM_EVENTS, filterFlowiseEvent, filterFlowiseMetadata } from '../src/flowise/redaction.ts'
 import { flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
 import { createStreamWriter } from '../src/flowise/writer.ts'
-import { closing, delivered, REPLAYED, SSE_HEADERS } from './answers.ts'
+import { closing, delivered, SSE_HEADERS } from './answers.ts'
 
 /** A reply on Flowise's own path, as @fastify/http-proxy takes it from its transport. */
 export interface ProxyReply {
@@ -84,10 +84,7 @@ export default fp(
     function replayed(request: FastifyRequest, chatId: string): ProxyReply {
       const result = app.replayed(request)
       const id = chatId === '' ? result.sessionId : chatId
-      const reply = request.prediction?.wantsStream
-        ? storedStream(result, id)
-        : jsonReply(flowiseReply(delivered(result), id))
-      return { ...reply, headers: { ...reply.headers, [REPLAYED]: 'true' } }
+      return request.prediction?.wantsStream ? storedStream(result, id) : jsonReply(flowiseReply(delivered(result), id))
     }
 
     function metadataOf({ exchange }: FastifyRequest, chatId: string): Record<string, unknown> {

@@ -279,4 +279,10 @@ t.test('idempotency keys work here too', async (t) => {
   t.equal(eventsOf(stream.body).at(-1)?.event, 'end')
   t.equal((await ask({ question: 'hi', chatId: 'other' }, echo, key)).statusCode, 422)
   t.equal(standIn.predictions.length, 1)
+  standIn.next({ status: 500, body: '{}' })
+  for (const replayed of [undefined, 'true'])
+    for (const streaming of replayed ? [true, false] : [false]) {
+      const failed = await ask({ question: 'hi', streaming }, echo, { 'idempotency-key': 'failed' })
+      t.same([failed.statusCode, failed.headers['idempotency-replayed']], [502, replayed])
+    }
 })

@@ -69,7 +69,7 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
       }
     },
     (request, reply) =>
-      request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request, reply)
+      request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request)
   )
 
   app.post(
