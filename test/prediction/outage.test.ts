@@ -1,39 +1,18 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { AppError } from '../../src/errors.ts'
-import { openStore } from '../../src/store/open.ts'
-import type { Collection, Document, Store } from '../../src/store/port.ts'
 import { buildTestApp } from '../helper.ts'
+import { openTamperedStore } from './tampered-store.ts'
 import { eventsOf, idle, open, settled, stored, textOf } from './tools.ts'
 
 const { echo } = DEMO_IDS
 
-/** The real store, which on command does not take writes to a collection; a fault of the disk, not of our code. */
-async function openFaulty(t: Test): Promise<{ store: Store; down: Set<string> }> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'gateway-outage-'))
-  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
-  const store = await openStore({ dataDir }, { mode: 'serve' })
-  const down = new Set<string>()
-  function faulty<D extends Document>(name: string, real: Collection<D>): Collection<D> {
-    const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
-      if (down.has(name)) throw new AppError('store_unavailable')
-      return work()
-    }
-    return {
-      ...real,
-      insert: (...given) => guarded(() => real.insert(...given)),
-      update: (...given) => guarded(() => real.update(...given))
-    }
-  }
-  return { store: { ...store, collection: (name) => faulty(name, store.collection(name)) }, down }
-}
-
 async function start(t: Test) {
-  const { store, down } = await openFaulty(t)
+  const down = new Set<string>()
+  const store = await openTamperedStore(t, async (collection, kind) => {
+    if (kind === 'write' && down.has(collection)) throw new AppError('store_unavailable')
+  })
   const gateway = await buildTestApp(t, { env: { DEFAULT_CREDITS: '100' }, parts: { store } })
   const user = await gateway.createUser({ grants: [echo] })
   const url = await gateway.listen()
