@@ -21,7 +21,7 @@ const MOMENTS = [
 ] as const
 
 async function start(t: Parameters<typeof startStreams>[0], path = '/api/v1/chat/predict/stream') {
-  const gateway = await startStreams(t)
+  const gateway = await startStreams(t, { DRAIN_SECONDS: '0.05' })
   const { url, user, standIn, request } = gateway
   /** A run that stands at its gate. */
   async function runTo(gates: NonNullable<Fault['gates']>, text: string): Promise<Wire> {

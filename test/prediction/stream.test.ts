@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
+import { Agent, request } from 'undici'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import type { Fault } from '../stand-in/flowise.ts'
 import { startStreams } from './streams.ts'
@@ -233,4 +234,22 @@ t.test('Last-Event-ID is ignored', async (t) => {
   const body = { chatflow_id: echo, question: 'hi' }
   const wire = open(`${url}/chat/predict/stream/`, { token: user.token, body, headers: { 'last-event-id': '3' } })
   t.match(await wire.ended, /^id: 1\nevent: session_id/)
+})
+
+t.test('one connection carries stream after stream, on every path', async (t) => {
+  const { url, user, app } = await startStreams(t)
+  const agent = new Agent({ connections: 1 })
+  let connections = 0
+  app.server.on('connection', () => connections++)
+  for (const path of ['/chat/predict', `/api/v1/prediction/${echo}`, '/chat/predict/stream', '/chat/predict']) {
+    const { body } = await request(`${url}${path}`, {
+      method: 'POST',
+      dispatcher: agent,
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${user.token}` },
+      body: JSON.stringify({ chatflow_id: echo, question: 'hi', streaming: true })
+    })
+    t.equal(eventsOf(await body.text()).at(-1)?.event, 'end')
+  }
+  await agent.close()
+  t.equal(connections, 1)
 })
