@@ -7,7 +7,6 @@ import { createGatewayDialect, type Dialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
 import { DEFAULT_RESPONSE_FIELDS, DEFAULT_STREAM_EVENTS, filterEvent } from '../src/flowise/redaction.ts'
 import { gatewayReply, type PredictionResult, readStoredResult, receiptView, resultOf } from '../src/flowise/result.ts'
-import { createStreamWriter } from '../src/flowise/writer.ts'
 import { statusOf } from './problem.ts'
 
 declare module 'fastify' {
@@ -55,36 +54,24 @@ export default fp(
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
       const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id })
-      const allowed = exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS
-      let isOpen = false
-      let resume = () => {}
-      const writer = createStreamWriter({
+      const { streamEvents = DEFAULT_STREAM_EVENTS, responseFields = DEFAULT_RESPONSE_FIELDS } = exchange.chatflow
+      const stream = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
-        clock: app.clock,
-        pingMs: app.config.pingMs,
-        filter: (frame) => filterEvent(frame, allowed),
-        onDrain: () => resume()
+        filter: (frame) => filterEvent(frame, streamEvents),
+        onOpen() {
+          reply.hijack()
+          reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
+        }
       })
-      const open = () => {
-        isOpen = true
-        reply.hijack()
-        reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
-        writer.open()
-      }
-      const running = await app.startPrediction(request, { open, frame: writer.frame })
-      resume = running.resume
-      const { answer } = await running.concluded
       const result = app.conclude(request)
-      if (!isOpen) {
-        if (result.code) throw new AppError(result.code)
-        if (reply.raw.destroyed) return void reply.hijack()
-        open()
-      }
+      if (!stream.isOpen && result.code) throw new AppError(result.code)
+      if (!stream.isOpen && reply.raw.destroyed) return void reply.hijack()
       // The fields of an answer in one piece have their own list, which has been applied.
-      const frames = answer ? answerFrames(answer, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS) : []
-      const whole = frames.map(({ event, json }) => dialect.event(event, json)).join('')
-      writer.close(whole + closing(dialect, result))
+      const frames = stream.answer ? answerFrames(stream.answer, responseFields) : []
+      stream.close(
+        () => frames.map(({ event, json }) => dialect.event(event, json)).join('') + closing(dialect, result)
+      )
     })
 
     function replayStream(request: FastifyRequest, reply: FastifyReply): void {
@@ -97,7 +84,7 @@ export default fp(
       void reply.headers(SSE_HEADERS).send(opening + token + closing(dialect, result))
     }
   },
-  { name: 'answers', dependencies: ['prediction', 'problem'] }
+  { name: 'answers', dependencies: ['prediction', 'prediction-stream', 'problem'] }
 )
 
 /** @throws the error of a prediction that has no answer to give in one piece */

@@ -40,7 +40,7 @@ export default fp(
       onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated')
     })
     const unsettled = new Set<Bill>()
-    const freeRuns = new Map<string, number>()
+    const running = new Map<string, number>()
     app.decorate('ledger', ledger)
     app.decorate('idempotency', idempotency)
     app.decorateRequest('bill', null)
@@ -60,12 +60,13 @@ export default fp(
 
     async function open(exchange: Exchange): Promise<Bill> {
       const bill = await billing.open(exchange, exchange.chatflow)
-      if (bill.hold.amountMicro === 0) countFreeRun(exchange)
       unsettled.add(bill)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
-        exchange.onProgress = () =>
-          lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
+        exchange.onProgress = () => {
+          if (bill.isShort())
+            lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
+        }
       exchange.whenEnded(async function settle({ ending }) {
         const { sessionId, messageId } = exchange
         const settled = bill.settle(ending, { sessionId, messageId })
@@ -74,19 +75,19 @@ export default fp(
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
         metrics.creditsMoved('released', bill.hold.amountMicro - exchange.receipt.chargedMicro)
       })
+      countRun(exchange)
       return bill
     }
 
-    /** Free runs have no hold that could be counted in the account, so they are counted here. */
-    function countFreeRun({ userId, beforeConcluded }: Exchange): void {
-      const running = freeRuns.get(userId) ?? 0
-      if (running >= config.limits.concurrentPerUser)
-        throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
-      freeRuns.set(userId, running + 1)
+    /** The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429. */
+    function countRun({ userId, beforeConcluded }: Exchange): void {
+      const count = running.get(userId) ?? 0
+      if (count >= config.limits.concurrentPerUser) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+      running.set(userId, count + 1)
       beforeConcluded(async () => {
-        const left = (freeRuns.get(userId) ?? 1) - 1
-        if (left > 0) freeRuns.set(userId, left)
-        else freeRuns.delete(userId)
+        const left = (running.get(userId) ?? 1) - 1
+        if (left > 0) running.set(userId, left)
+        else running.delete(userId)
       })
     }
 

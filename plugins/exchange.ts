@@ -69,7 +69,10 @@ export default fp(
       const sessionId = prediction.sessionId ?? app.ids.uuid()
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       try {
-        request.session = (await takeSession(sessionId, runId, identity.userId, grant.chatflow.id)) ?? null
+        const isNew = prediction.sessionId === undefined
+        const session = isNew ? undefined : await ownSession(sessionId, identity.userId, grant.chatflow.id)
+        await takeSession(sessionId, runId)
+        request.session = session ?? null
       } catch (error) {
         if (keyedRun) await app.idempotency.forget(keyedRun)
         throw error
@@ -81,7 +84,6 @@ export default fp(
         messageId: app.ids.uuid(),
         requestId: request.id,
         chatflow: grant.chatflow,
-        question: prediction.question,
         kind: prediction.wantsStream ? 'sse' : 'json',
         startedAt: app.clock.now(),
         transcript: createTranscript({ allowed: grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS })
@@ -126,16 +128,20 @@ export default fp(
     })
 
     /**
-     * The session as stored, or undefined for a new one; from now on it is the caller's alone. It is read before it is
-     * taken, so that naming somebody else's session does not hold it up; a write in between is found by history.begin.
+     * The session as stored, or undefined for a new one. It is read before it is taken, so that naming somebody else's
+     * session does not hold it up; a write in between is found by history.begin.
      */
-    async function takeSession(sessionId: string, runId: string, userId: string, chatflowId: string) {
+    async function ownSession(sessionId: string, userId: string, chatflowId: string) {
       const session = await app.history.session(sessionId)
       if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
         throw new AppError('session_not_found')
+      return session
+    }
+
+    /** From now on the session is this run's alone. */
+    async function takeSession(sessionId: string, runId: string): Promise<void> {
       if (!(await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)))
         throw new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
-      return session
     }
 
     /** Keeps the key's run alive while it works, and leaves with the key what repetitions are answered. */

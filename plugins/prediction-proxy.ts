@@ -4,9 +4,8 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createFlowiseDialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { DEFAULT_STREAM_EVENTS, filterFlowiseEvent, filterFlowiseMetadata } from '../src/flowise/redaction.ts'
+import { createFlowiseFilter, DEFAULT_STREAM_EVENTS, filterFlowiseMetadata } from '../src/flowise/redaction.ts'
 import { flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
-import { createStreamWriter } from '../src/flowise/writer.ts'
 import { closing, delivered, SSE_HEADERS } from './answers.ts'
 
 /** A reply on Flowise's own path, as @fastify/http-proxy takes it from its transport. */
@@ -39,45 +38,30 @@ export default fp(
       return stream(request, chatId)
     })
 
-    function stream(request: FastifyRequest, chatId: string): Promise<ProxyReply> {
+    async function stream(request: FastifyRequest, chatId: string): Promise<ProxyReply> {
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
       const head = Promise.withResolvers<ProxyReply>()
       const body = new PassThrough()
       const dialect = createFlowiseDialect(() => metadataOf(request, chatId))
-      const allowed = exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS
-      let isOpen = false
-      let resume = () => {}
-      const writer = createStreamWriter({
+      const running = app.streamPrediction(request, {
         dialect,
         writable: body,
-        clock: app.clock,
-        pingMs: app.config.pingMs,
-        filter: (frame) => filterFlowiseEvent(frame, allowed),
-        onDrain: () => resume()
+        filter: createFlowiseFilter(exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS),
+        onOpen: () => head.resolve({ statusCode: 200, headers: FLOWISE_SSE_HEADERS, body })
       })
-      const open = () => {
-        isOpen = true
-        writer.open()
-        head.resolve({ statusCode: 200, headers: FLOWISE_SSE_HEADERS, body })
-      }
-
-      async function run(): Promise<void> {
-        const running = await app.startPrediction(request, { open, frame: writer.frame })
-        resume = running.resume
-        const { answer } = await running.concluded
-        const result = app.conclude(request)
-        if (isOpen) return writer.close(closing(dialect, result))
-        // A flow that cannot stream answers in one piece, as Flowise does.
-        if (answer) return head.resolve(jsonReply(flowiseReply(delivered(result), chatId)))
-        if (result.code) throw new AppError(result.code)
-        open()
-        writer.close(closing(dialect, result))
-      }
-      run().catch((error: unknown) => {
-        head.reject(error)
-        body.destroy()
-      })
+      running
+        .then(({ isOpen, answer, close }) => {
+          const result = app.conclude(request)
+          // A flow that cannot stream answers in one piece, as Flowise does.
+          if (answer) head.resolve(jsonReply(flowiseReply(delivered(result), chatId)))
+          else if (!isOpen && result.code) throw new AppError(result.code)
+          else close(() => closing(dialect, result))
+        })
+        .catch((error: unknown) => {
+          head.reject(error)
+          body.destroy()
+        })
       return head.promise
     }
 
@@ -92,7 +76,7 @@ export default fp(
       return { chatId, chatMessageId: exchange?.messageId, ...metadata, sessionId: chatId }
     }
   },
-  { name: 'prediction-proxy', dependencies: ['answers'] }
+  { name: 'prediction-proxy', dependencies: ['answers', 'prediction-stream'] }
 )
 
 function jsonReply(body: unknown): ProxyReply {

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
-import { type RunOutput, startRun } from '../src/flowise/run.ts'
+import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import type { History } from '../src/history/history.ts'
 import type { SessionRow } from '../src/store/collections.ts'
@@ -36,11 +36,11 @@ export default fp(
         throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
       app.metrics.predictionStarted(exchange.kind)
       exchange.whenEnded(async (outcome) => observe(exchange, outcome))
-      const session = exchange.outcome ? undefined : await open(request, exchange, asked.question)
+      const session = exchange.outcome ? undefined : await open(request, exchange, asked.shown)
       const streaming = session !== undefined && asked.wantsStream && (await canStream(exchange))
       // The client may have left at any step; what never reaches Flowise ends here.
       if (session === undefined || exchange.outcome) return { concluded: concluded(exchange), resume() {} }
-      const { resume } = startRun({
+      const { resume } = start({
         exchange,
         hold: bill.hold,
         client: app.flowise,
@@ -62,6 +62,16 @@ export default fp(
       })
       return { concluded: concluded(exchange), resume }
     })
+
+    /** What cannot even be sent is a fault of the gateway, and still ends the exchange. */
+    function start(options: RunOptions): Run {
+      try {
+        return startRun(options)
+      } catch (error) {
+        options.exchange.end({ ending: 'failed_before_output', code: 'internal_error', cause: error, isClean: true })
+        return { resume() {} }
+      }
+    }
 
     /** Stores the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
     async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<SessionRow> {
@@ -145,12 +155,13 @@ export default fp(
       throw last
     }
 
-    function observe(exchange: Exchange, { ending, code, cause }: Outcome): void {
+    function observe(exchange: Exchange, { ending, code, cause, firstAnswerAt }: Outcome): void {
       const { kind, transcript, startedAt } = exchange
       app.metrics.predictionEnded({
         kind,
         ending,
         seconds: (app.clock.now() - startedAt) / 1000,
+        ...(firstAnswerAt === undefined ? {} : { firstEventSeconds: (firstAnswerAt - startedAt) / 1000 }),
         ...(transcript.usageTokens === undefined ? {} : { tokens: transcript.usageTokens })
       })
       if (code === undefined) return

@@ -23,6 +23,7 @@ import parsing from '../plugins/parsing.ts'
 import permissions from '../plugins/permissions.ts'
 import prediction from '../plugins/prediction.ts'
 import predictionProxy from '../plugins/prediction-proxy.ts'
+import predictionStream from '../plugins/prediction-stream.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import readiness from '../plugins/readiness.ts'
@@ -104,6 +105,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(exchange)
   await app.register(administration)
   await app.register(prediction)
+  await app.register(predictionStream)
   await app.register(answers)
   await app.register(predictionProxy)
   await app.register(guard)

@@ -26,7 +26,9 @@ export interface Amounts {
 export interface Bill {
   readonly hold: Hold
   readonly isMetered: boolean
-  /** Reserves more when most is used; false if there is no more, and the answer has to stop. */
+  /** True when most of what is held is used: time to grow. */
+  isShort(): boolean
+  /** Reserves more; false if there is no more, and the answer has to stop. */
   grow(): Promise<boolean>
   /** Renews the lease and records what is used, for the sweeper in case this process dies. */
   renew(): Promise<void>
@@ -49,6 +51,7 @@ const REMEMBERED_CHATFLOWS = 10_000
 /** Without a count from the model, four characters are taken for a token. */
 const CHARACTERS_PER_TOKEN = 4
 const GROW_AT = 0.8
+const GROW_BY = [1 / 2, 1 / 8, 1 / 32]
 const RETRY_DELAYS_MS = [100, 500, 1000, 2000, 5000, 10_000, 15_000, 20_000]
 
 /** Opens bills: the hold before a prediction, the settlement after it. */
@@ -87,8 +90,8 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
         return hold
       },
       isMetered: price.kind === 'metered',
+      isShort: () => growing === undefined && usedMicro() >= hold.amountMicro * GROW_AT,
       grow() {
-        if (usedMicro() < hold.amountMicro * GROW_AT) return Promise.resolve(true)
         growing ??= extend().finally(() => {
           growing = undefined
         })
@@ -125,11 +128,16 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
       })
     }
 
+    /** Asks for half as much again, then for less and less: the last credits of an account are good for something too. */
     async function extend(): Promise<boolean> {
-      const more = await ledger.extend(hold, Math.max(1, Math.ceil(hold.amountMicro / 2)))
-      if (more) hold = more
+      for (const part of GROW_BY) {
+        const more = await ledger.extend(hold, Math.max(1, Math.ceil(hold.amountMicro * part)))
+        if (!more) continue
+        hold = more
+        return true
+      }
       // A refusal matters only when what is held no longer covers what was delivered.
-      return more !== undefined || usedMicro() < hold.amountMicro
+      return usedMicro() < hold.amountMicro
     }
 
     async function settleOnce(ending: Ending, meta: ChargeMeta): Promise<Amounts> {

@@ -15,6 +15,8 @@ export interface Outcome {
   cause?: unknown
   /** Flowise has finished with this chatId, so the next run may use it again. */
   isClean: boolean
+  /** When the first event, or the first byte of an answer in one piece, arrived. */
+  firstAnswerAt?: number
   /** The answer of a flow that replied in one piece. */
   answer?: Answer
 }
@@ -33,7 +35,6 @@ export interface ExchangeSeed {
   messageId: string
   requestId: string
   chatflow: ChatflowRow
-  question: string
   kind: 'json' | 'sse'
   startedAt: number
   transcript: Transcript

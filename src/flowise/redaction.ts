@@ -81,9 +81,10 @@ export function filterFlowiseResult(
   return filterResult(answer, [...fields, ...EMBED_FIELDS])
 }
 
-/** As `filterEvent`, for clients made for Flowise; `metadata`, `error`, `abort` and `end` are the caller's. */
-export function filterFlowiseEvent(frame: Frame, allowedEvents: readonly string[]): PublicEvent | undefined {
-  return filterEvent(frame, [...allowedEvents, ...EMBED_EVENTS])
+/** `filterEvent` for clients made for Flowise; `metadata`, `error`, `abort` and `end` are the caller's. */
+export function createFlowiseFilter(allowedEvents: readonly string[]): (frame: Frame) => PublicEvent | undefined {
+  const events = [...allowedEvents, ...EMBED_EVENTS]
+  return (frame) => filterEvent(frame, events)
 }
 
 /** What a client made for Flowise may see of its metadata event; the caller adds the ids, mapped. */

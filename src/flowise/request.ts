@@ -4,6 +4,7 @@ import { flowiseRole, type HistoryMessage } from './prediction.ts'
 
 const SESSION_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 const MAX_HISTORY_CHARACTERS = 200_000
+const MAX_SHOWN = 10_000
 
 /** A file of a multipart prediction on Flowise's own path. */
 export interface FilePart {
@@ -17,6 +18,8 @@ export interface PredictionRequest {
   chatflowId: string
   /** Empty only where a form or a human answer takes its place. */
   question: string
+  /** What the history shows as the user's message. */
+  shown: string
   /** The session it names, or undefined for a new one. */
   sessionId: string | undefined
   /** The id as the client wrote it: what it gets back on Flowise's own path. */
@@ -76,6 +79,7 @@ export function readGatewayRequest(body: GatewayBody, wantsStream: boolean): Pre
   return {
     chatflowId: body.chatflow_id,
     question: checkText(question),
+    shown: question,
     sessionId,
     wantsStream,
     history: readHistory(body.history),
@@ -105,8 +109,8 @@ export function readFlowiseRequest(
   return {
     chatflowId,
     question: checkText(question),
-    sessionId:
-      chatId === undefined || SESSION_ID.test(chatId) ? chatId : `c-${derivedRunId(userId, chatflowId, chatId)}`,
+    shown: question.trim() === '' ? shownFor(body) : question,
+    sessionId: chatId === undefined ? undefined : sessionOfChat(userId, chatflowId, chatId),
     ...(chatId === undefined ? {} : { clientChatId: chatId }),
     wantsStream: body.streaming === true || body.streaming === 'true',
     history: readHistory(body.history),
@@ -126,12 +130,26 @@ export function sessionOfChat(userId: string, chatflowId: string, chatId: string
 
 /** The fingerprint under which an idempotency key remembers what was asked; the form of the reply is no part of it. */
 export function requestHash(request: PredictionRequest): string {
-  const { wantsStream: _form, files, ...asked } = request
+  const { wantsStream: _wants, shown: _shown, files, ...asked } = request
   return sha256Hex(JSON.stringify([asked, files.map(({ name, mime, bytes }) => [name, mime, sha256Hex(bytes)])]))
 }
 
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
+}
+
+/** A form as Flowise itself notes it, or the word of the person who was asked. */
+function shownFor({ form, humanInput }: FlowiseBody): string {
+  if (form)
+    return Object.entries(form)
+      .map(([name, value]) => `${name}: ${asText(value)}`)
+      .join('\n')
+      .slice(0, MAX_SHOWN)
+  return asText(humanInput?.feedback) || asText(humanInput?.type)
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, MAX_SHOWN) : (JSON.stringify(value) ?? '').slice(0, MAX_SHOWN)
 }
 
 function checkText(question: string): string {

@@ -3,7 +3,7 @@ import type { Hold } from '../credits/ledger.ts'
 import type { Ending } from '../credits/outcome.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { producedFrames, readAnswer } from './answer.ts'
-import type { FlowiseClient, PredictionBody, UpstreamCall } from './client.ts'
+import type { FlowiseClient, PredictionBody } from './client.ts'
 import type { Exchange, Outcome, StopReason } from './exchange.ts'
 import { createFrame, type Frame } from './frame.ts'
 import { parseJson } from './json.ts'
@@ -82,10 +82,11 @@ export function startRun(options: RunOptions): Run {
   let isRepairing = false
   let isPaused = false
   let isClosed = false
+  let firstAnswerAt: number | undefined
   let cancelLinger = () => {}
 
   exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...told(TOLD_BY_STOP[reason]) }, true))
-  const call: UpstreamCall = client.predict(
+  const call = client.predict(
     options.hold,
     {
       chatflowId: exchange.chatflow.id,
@@ -124,7 +125,7 @@ export function startRun(options: RunOptions): Run {
     const excess = receivedBytes - limits.maxAnswerBytes
     if (reads === 'json') {
       if (excess > 0) return failTooLarge()
-      watch.active()
+      active()
       chunks.push(chunk)
       return
     }
@@ -155,6 +156,11 @@ export function startRun(options: RunOptions): Run {
     else fail(receivedBytes > 0 && reads === 'json' ? 'upstream_error' : 'upstream_unavailable', error.cause ?? error)
   }
 
+  function active(): void {
+    watch.active()
+    firstAnswerAt ??= clock.now()
+  }
+
   function closed(): void {
     isClosed = true
     cancelLinger()
@@ -163,7 +169,7 @@ export function startRun(options: RunOptions): Run {
   function takeFrame(frame: Frame): void {
     if (exchange.outcome || isRepairing) return
     if (frame.event === 'message') return
-    watch.active()
+    active()
     if (frame.event === 'error') return fail('upstream_error', new Error(String(frame.data).slice(0, 500)))
     if (frame.event === 'end') return takeEnd()
     if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
@@ -252,7 +258,7 @@ export function startRun(options: RunOptions): Run {
   }
 
   function finish(outcome: Outcome, abort: boolean): void {
-    if (!exchange.end(outcome)) return
+    if (!exchange.end({ ...outcome, ...(firstAnswerAt === undefined ? {} : { firstAnswerAt }) })) return
     watch.stop()
     chunks = []
     // Queued, because Flowise can answer while `call` is still being made.

@@ -211,7 +211,7 @@ export const collections: CollectionSpec[] = [
   {
     name: 'users',
     unique: [['usernameKey'], ['email']],
-    indexes: [['role', 'isActive'], ['usernameKey'], ['createdAt']]
+    indexes: [['role', 'isActive'], ['createdAt']]
   },
   { name: 'token_families', indexes: [['userId'], ['expiresAt']] },
   { name: 'refresh_tokens', indexes: [['familyId'], ['expiresAt']] },
@@ -226,16 +226,13 @@ export const collections: CollectionSpec[] = [
   },
   {
     name: 'sessions',
-    indexes: [
-      ['userId', 'createdAt'],
-      ['userId', 'chatflowId', 'createdAt']
-    ]
+    indexes: [['userId', 'createdAt']]
   },
   { name: 'messages', indexes: [['sessionId', 'position']] },
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
   {
     name: 'ledger_entries',
-    indexes: [['accountId', 'isPosting', 'at'], ['accountId', 'at'], ['requestId']]
+    indexes: [['accountId', 'at']]
   },
   { name: 'requests', indexes: [['expiresAt']] },
   {

@@ -13,7 +13,6 @@ function open() {
     requestId: 'request',
     // Only its id is of interest to an exchange.
     chatflow: Object({ id: 'flow' }),
-    question: 'hi',
     kind: 'sse',
     startedAt: 0,
     transcript: createTranscript({ allowed: [] })

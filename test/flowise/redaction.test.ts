@@ -2,10 +2,10 @@ import t from 'tap'
 import { createFrame, type Frame } from '../../src/flowise/frame.ts'
 import { isRecord } from '../../src/flowise/json.ts'
 import {
+  createFlowiseFilter,
   DEFAULT_RESPONSE_FIELDS,
   DEFAULT_STREAM_EVENTS,
   filterEvent,
-  filterFlowiseEvent,
   filterFlowiseMetadata,
   filterFlowiseResult,
   filterResult
@@ -45,7 +45,7 @@ t.test('no prompt, key, id or provider text of a recorded stream leaves, even wh
     const visible = jsonOfAll(framesOf(name), [...DEFAULT_STREAM_EVENTS, ...EVERYTHING]).join('\n')
     t.notMatch(visible, SECRETS, name)
     t.match(visible, 'agentFlowExecutedData', name)
-    const forEmbed = framesOf(name).map((frame) => filterFlowiseEvent(frame, DEFAULT_STREAM_EVENTS)?.json ?? '')
+    const forEmbed = framesOf(name).map((frame) => createFlowiseFilter(DEFAULT_STREAM_EVENTS)(frame)?.json ?? '')
     t.notMatch(forEmbed.join('\n'), SECRETS, `${name}, for flowise-embed`)
   }
 })
@@ -66,7 +66,7 @@ t.test('an event that needs no change keeps its text', async (t) => {
 t.test('events of the gateway and its own ids cannot be forged by Flowise', async (t) => {
   for (const event of ['session_id', 'files_uploaded', 'metadata', 'error', 'end', 'message']) {
     t.equal(filterEvent(createFrame(event, 'x'), [event]), undefined, event)
-    t.equal(filterFlowiseEvent(createFrame(event, 'x'), [event]), undefined, event)
+    t.equal(createFlowiseFilter([event])(createFrame(event, 'x')), undefined, event)
   }
 })
 
@@ -82,7 +82,7 @@ t.test('reduced events keep what a client shows', async (t) => {
     { nodeId: 'a', nodeLabel: 'A', status: 'FINISHED', data: {} },
     'odd'
   ])
-  t.same(JSON.parse(filterFlowiseEvent(executed, [])?.json ?? ''), {
+  t.same(JSON.parse(createFlowiseFilter([])(executed)?.json ?? ''), {
     event: 'agentFlowExecutedData',
     data: [{ nodeId: 'a', nodeLabel: 'A', status: 'FINISHED', previousNodeIds: [] }]
   })

@@ -128,7 +128,8 @@ t.test('every operation has an id, a summary, a tag, and says who may use it', a
   const declared = new Set(tags.map(({ name }: { name: string }) => name))
   t.match(components.securitySchemes.bearer, { type: 'http', scheme: 'bearer' })
   const ids = new Set<string>()
-  const isPublic = /^\/(|health|ready|info|metrics|openapi\.json)$|^\/api\/v1\/chat\/(authenticate|refresh)$/
+  const isPublic =
+    /^\/(|health|ready|info|metrics|openapi\.json)$|^\/api\/v1\/(chat\/(authenticate|refresh)|chatflows-streaming\/\{chatflow_id\})$/
   for (const [path, operations] of Object.entries<Record<string, Operation>>(paths))
     for (const [method, operation] of Object.entries(operations)) {
       const name = `${method} ${path}`

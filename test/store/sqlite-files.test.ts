@@ -22,13 +22,14 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
   const after = { value: 5, id: 'x' }
   const posting = { equal: { accountId: 'a', isPosting: true } }
   const queries: [string, ListQuery, string][] = [
-    ['ledger_entries', { where: posting, order: desc('at'), limit: 50 }, 'ledger_entries_by_accountId_isPosting_at'],
+    ['ledger_entries', { where: posting, order: desc('at'), limit: 50 }, 'ledger_entries_by_accountId_at'],
+    ['ledger_entries', { where: posting, order: desc('at'), after, limit: 50 }, 'ledger_entries_by_accountId_at'],
+    ['ledger_entries', { after: { value: null, id: 'r:' }, limit: 50 }, 'sqlite_autoindex_ledger_entries_1'],
     [
-      'ledger_entries',
-      { where: posting, order: desc('at'), after, limit: 50 },
-      'ledger_entries_by_accountId_isPosting_at'
+      'sessions',
+      { where: { equal: { userId: 'u', chatflowId: 'c' } }, order: desc('createdAt'), limit: 50 },
+      'sessions_by_userId_createdAt'
     ],
-    ['ledger_entries', { where: { equal: { requestId: 'r' } }, limit: 50 }, 'ledger_entries_by_requestId'],
     ['users', { where: { equal: { usernameKey: 'u' } }, limit: 1 }, 'users_unique_usernameKey'],
     ['users', { where: { equal: { email: 'e' } }, limit: 1 }, 'users_unique_email'],
     [
