@@ -1,5 +1,6 @@
 import type { FastifyInstance, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { AppError } from '../src/errors.ts'
 
 /**
  * Who may use a route. `prediction` is `user` plus, in this order, the rate limit, the grant, the session fence
@@ -15,9 +16,15 @@ declare module 'fastify' {
 
 type Hooks = RouteOptions['preHandler']
 
-/** Puts the hooks of its access level on every route, and refuses to start when a route declares none. */
+/**
+ * Puts the hooks of its access level on every route, and refuses to start when a route declares none. What is no route
+ * is refused before its body is read: nobody listens there, so nothing about the body can be wrong.
+ */
 export default fp(
   async function guard(app: FastifyInstance) {
+    app.addHook('onRequest', function refuseUnknown(request, _reply, done) {
+      done(request.is404 ? new AppError('not_found') : undefined)
+    })
     const seen: { url: string; route: RouteOptions; guardedAs: Access | undefined }[] = []
     app.addHook('onRoute', function guardRoute(route) {
       const access = route.config?.access

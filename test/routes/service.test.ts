@@ -16,6 +16,23 @@ t.test('the root and the liveness probe answer anybody', async (t) => {
   t.equal((await request('GET', '/api/v1/health')).statusCode, 404, 'at the root only')
 })
 
+t.test('an unknown route or method is 404, whatever body comes with it', async (t) => {
+  const { request } = await buildTestApp(t)
+  const bodies: [string, string][] = [
+    ['application/json', '{"broken"'],
+    ['application/json', JSON.stringify('x'.repeat(2_000_000))],
+    ['image/png', 'bytes'],
+    ['not a type', 'bytes']
+  ]
+  for (const url of ['/unknown', '/health', '/api/chat/predict'])
+    for (const [type, body] of bodies) {
+      const reply = await request('POST', url, { body, headers: { 'content-type': type } })
+      t.equal(reply.statusCode, 404, `${url} ${type}`)
+      t.equal(reply.json().code, 'not_found')
+    }
+  t.equal((await request('QUERY', '/health')).statusCode, 404)
+})
+
 t.test('ready while store and Flowise answer', async (t) => {
   const { request } = await buildTestApp(t)
   const reply = await request('GET', '/ready')
