@@ -1,3 +1,4 @@
+import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -12,9 +13,7 @@ const details: Record<string, string> = {
 
 /** Answers bytes that are no HTTP request, on the bare socket, and ends the connection. */
 export function answerBrokenRequest(error: ConnectionError, socket: Socket, requestId: string): void {
-  // Node's own handler makes the same check: a reply that is under way must not get a second one in its middle.
-  const isAnswering = Boolean(Reflect.get(socket, '_httpMessage'))
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
     socket.destroy()
     return
   }
@@ -29,6 +28,15 @@ export function answerBrokenRequest(error: ConnectionError, socket: Socket, requ
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   socket.end(`HTTP/1.1 400 Bad Request\r\n${lines.join('')}\r\n${body}`)
+}
+
+/**
+ * Whether a reply is under way, which must not get a second one in its middle. A request whose body breaks off has one
+ * that has not begun; Node's own handler makes the same difference.
+ */
+function isAnswering(socket: Socket): boolean {
+  const reply: unknown = Reflect.get(socket, '_httpMessage')
+  return reply instanceof ServerResponse && reply.headersSent
 }
 
 /** Refuses what HTTP forbids but the parser was told to let through, so that the refusal is a problem like any other. */

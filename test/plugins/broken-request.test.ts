@@ -13,6 +13,8 @@ const broken: Record<string, string> = {
   'a length that is no number': 'POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: ten\r\n\r\n',
   'headers without end': `GET /health HTTP/1.1\r\nhost: x\r\nx-big: ${'a'.repeat(70_000)}\r\n\r\n`,
   'no host': 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n',
+  'a chunk without length':
+    'POST /chat/authenticate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n',
   'an unknown method': 'BREW /health HTTP/1.1\r\nhost: x\r\n\r\n'
 }
 
