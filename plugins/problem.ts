@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { qualityOf } from '../src/accept.ts'
 import { AppError, type Complaint, catalogue, type ErrorCode, type ErrorKind } from '../src/errors.ts'
 import { Problem } from '../src/schema.ts'
 
@@ -95,7 +96,8 @@ export function prepareProblem(error: AppError, request: FastifyRequest, reply: 
   const isRetryable = error.kind === 'unavailable' || error.kind === 'limited'
   const retryAfter = error.params.retryAfterSeconds ?? (isRetryable || error.code === 'session_busy' ? 1 : undefined)
   if (retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter))))
-  reply.header('content-type', acceptsProblem(request.headers.accept) ? 'application/problem+json' : 'application/json')
+  const isProblemWanted = qualityOf(request.headers.accept, 'application/problem+json') > 0
+  reply.header('content-type', isProblemWanted ? 'application/problem+json' : 'application/json')
   const path = request.originalUrl.split('?')[0] ?? ''
   return JSON.stringify(problemBody(error, request.id, path))
 }
@@ -146,9 +148,4 @@ function messageOf({
   if (keyword !== 'pattern') return message ?? 'is not valid'
   const isDescribed = typeof parentSchema === 'object' && parentSchema !== null && 'description' in parentSchema
   return isDescribed ? `must be ${String(parentSchema.description)}` : 'has characters or a form that is not allowed'
-}
-
-function acceptsProblem(accept: string | undefined): boolean {
-  if (!accept) return true
-  return /application\/(problem\+json|\*)|\*\/\*/i.test(accept)
 }

@@ -26,8 +26,8 @@ export interface AuditLog {
   record(entry: AuditEntry & { actorId: string; requestId: string }): Promise<void>
   /** Newest first. */
   list(filter: AuditFilter, page: { after?: Position; limit: number }): Promise<AuditRow[]>
-  /** All that match, newest first, read in pages as the consumer asks for them. */
-  all(filter: AuditFilter): AsyncGenerator<AuditRow>
+  /** All that match behind `start`, newest first, read in pages as the consumer asks for them. */
+  all(filter: AuditFilter, start?: Position): AsyncGenerator<AuditRow>
 }
 
 const PAGE = 500
@@ -61,8 +61,8 @@ export function createAuditLog({ store, clock, ids }: { store: Store; clock: Clo
       })
     },
     list,
-    async *all(filter) {
-      let after: Position | undefined
+    async *all(filter, start) {
+      let after = start
       for (;;) {
         const rows = await list(filter, { ...(after ? { after } : {}), limit: PAGE })
         yield* rows

@@ -60,6 +60,21 @@ t.test('the export is a table of all that match', async (t) => {
   t.match((await ask(`target=${one.id}`, 'text/csv')).body, /"user\.create","[^"]+","","\{""id"":/)
 })
 
+t.test('the export starts behind a cursor, as a page does', async (t) => {
+  const { ask } = await setUp(t)
+  const { next_cursor: cursor } = (await ask('limit=1')).json()
+  t.equal((await ask(`cursor=${cursor}`, 'text/csv')).body.split('\r\n').length, 3, 'header, one entry, end')
+  t.equal((await ask('cursor=nonsense', 'text/csv')).statusCode, 422)
+})
+
+t.test('the table is for those who name it and do not prefer JSON', async (t) => {
+  const { ask } = await setUp(t)
+  for (const accept of ['text/csv, */*;q=0.1', 'text/csv, application/json', 'text/csv;q=0.9, application/json;q=0.8'])
+    t.match((await ask('', accept)).headers['content-type'], /^text\/csv/, accept)
+  for (const accept of ['*/*', 'text/csv;q=0, application/json', 'application/json, text/csv;q=0.5'])
+    t.match((await ask('', accept)).headers['content-type'], /^application\/json/, accept)
+})
+
 t.test('only administrators read the audit', async (t) => {
   const { request, one } = await setUp(t)
   for (const accept of ['application/json', 'text/csv']) {

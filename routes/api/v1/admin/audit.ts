@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { qualityOf } from '../../../../src/accept.ts'
 import { AuditView, auditCsv, auditView } from '../../../../src/admin/audit-view.ts'
 import { Members, PageQuery, PageReply, problems, Type } from '../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
@@ -21,7 +22,8 @@ export default (async function auditRoutes(app) {
       config: { access: 'admin' },
       schema: {
         operationId: 'audit.list',
-        summary: 'Changes made through /admin, newest first; with Accept: text/csv all that match, as a table',
+        summary:
+          'Changes made through /admin, newest first; with Accept: text/csv all that match from there on, as a table',
         tags: ['admin'],
         security: [{ bearer: [] }],
         querystring: Filter,
@@ -39,14 +41,20 @@ export default (async function auditRoutes(app) {
     },
     async function listAudit(request, reply) {
       const { limit = 50, cursor, ...filter } = request.query
-      if (/\btext\/csv\b/i.test(request.headers.accept ?? '')) {
-        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="audit.csv"')
-        return reply.send(Readable.from(auditCsv(app.auditLog.all(filter))))
-      }
       const after = decodeCursor(cursor, 'number')
+      if (isTableWanted(request.headers.accept)) {
+        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="audit.csv"')
+        return reply.send(Readable.from(auditCsv(app.auditLog.all(filter, after))))
+      }
       const rows = await app.auditLog.list(filter, { ...(after ? { after } : {}), limit: limit + 1 })
       const { items, ...tail } = toPage(rows, limit, (row) => row.createdAt)
       return { entries: items.map(auditView), ...tail }
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
+
+/** Only who names the type gets it, and not who would rather have JSON. */
+function isTableWanted(accept = ''): boolean {
+  const quality = qualityOf(accept, 'text/csv')
+  return /\btext\/csv\b/i.test(accept) && quality > 0 && quality >= qualityOf(accept, 'application/json')
+}
