@@ -1,4 +1,4 @@
-import { environment } from './config.ts'
+import { environment } from './environment.ts'
 import { catalogue, type ErrorCode } from './errors.ts'
 
 export const CONFIG_BEGIN = '<!-- config:begin -->'

@@ -42,6 +42,7 @@ async function start(): Promise<void> {
   const config = loadConfigFromProcess()
   const demo = config.flowise.url === undefined ? await startDemoFlowise() : undefined
   const app = await buildApp(config, await openParts(config, demo))
+  for (const warning of config.warnings) app.log.warn(warning)
   app.addHook('onClose', async function closeDemo() {
     await demo?.close()
   })
