@@ -2,6 +2,9 @@ import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
+/** The status, which nobody saw, of a request that ended before its reply began; other proxies write the same number. */
+const NO_REPLY = 499
+
 /** One log line and one observation per request, whichever way it ended. */
 export default fp(
   async function requestLog(app: FastifyInstance) {
@@ -11,7 +14,7 @@ export default fp(
         const { method } = request
         // The pattern and not the address: that one may carry ids and whatever a client wrote into it.
         const route = request.routeOptions.url ?? 'unmatched'
-        const status = reply.raw.statusCode
+        const status = reply.raw.headersSent ? reply.raw.statusCode : NO_REPLY
         const isAborted = error != null
         app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
         request.log.info(

@@ -33,6 +33,16 @@ t.test('bytes that are no request get a problem with status 400', async (t) => {
   }
 })
 
+t.test('a request that breaks off before its reply counts as no success', async (t) => {
+  const { app, listen, request } = await buildTestApp(t)
+  const head = 'POST /chat/refresh HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
+  await sendRaw(await listen(), `${head}transfer-encoding: chunked\r\n\r\nZZ\r\n`)
+  const series = 'route="/api/v1/chat/refresh",status='
+  const metrics = async () => (await request('GET', '/metrics')).body
+  while (!(await metrics()).includes(`${series}"4xx"`)) await new Promise((resolve) => setImmediate(resolve))
+  t.notMatch(await app.metrics.registry.metrics(), `${series}"2xx"`)
+})
+
 t.test('an address that cannot be decoded is a bad request with the client’s own id', async (t) => {
   const { request } = await buildTestApp(t)
   for (const url of ['/%zz', '/api/v1/chatflows/%ff%fe', '/%']) {
