@@ -58,6 +58,7 @@ async function run([command = 'help', ...options]: string[]): Promise<number> {
 async function createAdmin([username, email]: string[]): Promise<number> {
   if (username === undefined || email === undefined) throw new Error(USAGE)
   const { dataDir } = loadConfigFromProcess()
+  process.umask(0o077)
   const ids = createIds()
   const store = await openStore({ dataDir }, { mode: 'serve' })
   const bcrypt = createBcryptThread()

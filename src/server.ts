@@ -39,6 +39,8 @@ await start().catch((error: unknown) => {
 /** Configuration, parts, application, first administrator, port: in this order, and the first failure ends the process. */
 async function start(): Promise<void> {
   checkNode(process.versions.node)
+  // All that is written holds hashes and conversations: for the user of this process only, also in a folder for many.
+  process.umask(0o077)
   const config = loadConfigFromProcess()
   const demo = config.flowise.url === undefined ? await startDemoFlowise() : undefined
   const app = await buildApp(config, await openParts(config, demo))

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
@@ -18,7 +18,7 @@ t.test('a start with nothing configured', async (t) => {
   t.equal((await fetch(`${url}/health`)).status, 200)
   t.match(await (await fetch(`${url}/info`)).json(), { upstream: 'demo' })
   t.equal(statSync(env.DATA_DIR).mode & 0o777, 0o700)
-  t.equal(statSync(join(env.DATA_DIR, 'jwt-secret')).mode & 0o777, 0o600)
+  for (const file of readdirSync(env.DATA_DIR)) t.equal(statSync(join(env.DATA_DIR, file)).mode & 0o777, 0o600, file)
 
   const password = /password: (\S+)/.exec(gateway.stdout())?.[1] ?? ''
   t.ok(password.length > 20, 'a random password is shown')
