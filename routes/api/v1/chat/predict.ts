@@ -68,8 +68,7 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
         }
       }
     },
-    (request, reply) =>
-      request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request)
+    (request, reply) => (request.prediction?.wantsStream ? app.answerStream(request, reply) : app.answerJson(request))
   )
 
   app.post(
