@@ -24,10 +24,13 @@ export const Members = <T extends TProperties>(properties: T, options: { descrip
 /** A value or null. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
+/** As long as the longest id there is, a ledger entry's: percent-encoded user id and idempotency key, in base64. */
+export const Cursor = Type.String({ minLength: 1, maxLength: 4096 })
+
 /** Query of a keyset-paged list. */
 export const PageQuery = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50 })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512 }))
+  cursor: Type.Optional(Cursor)
 }
 
 /** Tail of a paged reply. */

@@ -1,4 +1,4 @@
-import { Credits, Id, Instant, Members, Message, Nullable, Type } from '../schema.ts'
+import { Credits, Cursor, Id, Instant, Members, Message, Nullable, Type } from '../schema.ts'
 
 const Text = Type.String({ description: 'as Flowise has it' })
 const Amount = Type.Number({ minimum: 0, maximum: 1_000_000_000, description: 'credits, at most six decimals' })
@@ -8,7 +8,7 @@ const Names = (description: string) => Nullable(Type.Array(Name, { maxItems: 200
 /** Query of the lists that are bare arrays; the next page is in the Link header. */
 export const ArrayQuery = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 1000 })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2048 }))
+  cursor: Type.Optional(Cursor)
 }
 
 /** Path member; what is malformed is simply unknown. */

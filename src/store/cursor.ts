@@ -21,7 +21,7 @@ export function decodeCursor(cursor: string | undefined, kind: 'number' | 'strin
   try {
     const [value, id, ...rest] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
     const isOurs = typeof value === kind && (kind === 'string' || Number.isFinite(value))
-    if (isOurs && typeof id === 'string' && id.length <= 600 && rest.length === 0) return { value, id }
+    if (isOurs && typeof id === 'string' && rest.length === 0) return { value, id }
   } catch {
     // Falls through to the refusal: what is not JSON is not ours either.
   }

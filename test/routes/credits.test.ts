@@ -223,3 +223,21 @@ t.test('transactions are paged, stable while new ones arrive', async (t) => {
   t.strictSame(outcome(await transactions('cursor=nonsense')), [422, 'validation_error'])
   t.strictSame(outcome(await transactions('limit=101')), [422, 'validation_error'])
 })
+
+t.test('a cursor leads on whatever ids it is made of', async (t) => {
+  const { app, request, admin } = await buildTestApp(t)
+  const userId = '日'.repeat(128)
+  await app.users.seen({ userId, username: null, email: null, role: 'user' })
+  const url = `/api/v1/admin/users/${encodeURIComponent(userId)}/credits`
+  const keys = ['1', '2'].map((end) => '"'.repeat(127) + end)
+  for (const key of keys) {
+    const headers = { 'idempotency-key': key }
+    const reply = await request('POST', `${url}/allocate`, { token: admin.token, body: { amount: 1 }, headers })
+    t.equal(reply.statusCode, 200)
+  }
+  const first = await request('GET', `${url}/transactions?limit=1`, { token: admin.token })
+  const cursor = first.json().next_cursor
+  const second = await request('GET', `${url}/transactions?limit=1&cursor=${cursor}`, { token: admin.token })
+  t.match(second.json(), { count: 1, next_cursor: null })
+  t.not(second.json().transactions[0].id, first.json().transactions[0].id)
+})
