@@ -32,7 +32,7 @@ export interface Users extends UserChanges {
   findByUsername(username: string): Promise<UserRow | undefined>
   /** Compared trimmed and lower-cased. */
   findByEmail(email: string): Promise<UserRow | undefined>
-  /** By username, else by e-mail: what people type into a login form. */
+  /** By username or e-mail: what people type into a login form. Who has a password comes first, then who has the username. */
   findByLogin(login: string): Promise<UserRow | undefined>
   /** In order of creation; `prefix` matches the start of username or e-mail, without case. */
   list(query: { prefix?: string; after?: Position; limit: number }): Promise<UserRow[]>
@@ -87,7 +87,11 @@ export function createUsers({ store, clock, ids }: { store: Store; clock: Clock;
       const row = await users.get(id)
       return row?.deletedAt === undefined ? row : undefined
     },
-    findByLogin: async (login) => (await findByUsername(login)) ?? (await findByEmail(login)),
+    async findByLogin(login) {
+      // A token from elsewhere may say that somebody is called like the address of one of ours.
+      const found = await Promise.all([findByUsername(login), findByEmail(login)])
+      return found.find((user) => user?.passwordHash !== undefined) ?? found.find((user) => user !== undefined)
+    },
     list: (query) => listUsers(users, query),
     async seen({ userId, username, email, role }) {
       for (let attempt = 0; attempt < 5; attempt++) {

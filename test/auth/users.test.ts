@@ -40,6 +40,14 @@ t.test('a user is found by id, username, e-mail, or whatever was typed', async (
   t.equal(await users.findByLogin('nobody'), undefined)
 })
 
+t.test('a login finds who can log in, whatever others are called', async (t) => {
+  const { users, newUser } = authParts(t)
+  const { id } = await newUser('alice')
+  await users.seen({ ...NAMES, userId: 'foreign', username: 'Alice@example.com' })
+  t.equal((await users.findByUsername('alice@example.com'))?.id, 'foreign')
+  t.equal((await users.findByLogin('alice@example.com'))?.id, id)
+})
+
 t.test('a deleted user is found no more, frees the names, and stays a tombstone', async (t) => {
   const { users, newUser } = authParts(t)
   const { id } = await newUser('alice')
