@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AppError } from '../errors.ts'
-import { isOwnFault } from './sqlite-errors.ts'
+import { isOfStatement, portError } from './sqlite-errors.ts'
 
 /** A long batch would keep the event loop busy; the rest goes into the next transaction. */
 const MAX_BATCH = 512
@@ -99,12 +99,12 @@ function createAnswering(db: DatabaseSync): (job: Job) => () => void {
       return () => resolve(applied)
     } catch (error) {
       // Disk full, I/O and the like may have ended the transaction already: nothing of the batch is certain then.
-      if (!isOwnFault(error)) throw error
+      if (!isOfStatement(error)) throw error
       if (isCompound) {
         undo.run()
         release.run()
       }
-      return () => reject(error)
+      return () => reject(portError(error))
     }
   }
 }

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts'
 
+const STATEMENT = 1
 const CONSTRAINT = 19
 const TOO_BIG = 18
 const CONSTRAINT_PRIMARY_KEY = 1555
@@ -11,7 +12,13 @@ export function isTaken(error: unknown): boolean {
   return code === CONSTRAINT_UNIQUE || code === CONSTRAINT_PRIMARY_KEY
 }
 
-/** Whether only the statement is at fault, so that others of the same transaction may go on. */
+/** Whether the failure is of this statement alone, whoever is at fault, so that others of its transaction may go on. */
+export function isOfStatement(error: unknown): boolean {
+  // 1 is what a statement fails with that cannot be run on this document: JSON nested more than 1000 deep, for one.
+  return isOwnFault(error) || resultCode(error) === STATEMENT
+}
+
+/** Whether the caller is at fault: the store is well, and the same write will never do. */
 export function isOwnFault(error: unknown): boolean {
   const code = resultCode(error)
   if (code === undefined) return !isClosed(error)

@@ -28,6 +28,23 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
     t.strictSame(await store.collection<Thing>('things').get(thing.id), thing)
   })
 
+  withThings('a write that the store cannot take fails alone', async (t, things) => {
+    await things.insert({ id: 'known', amount: 1 })
+    const deep: unknown = JSON.parse(`${'['.repeat(2000)}${']'.repeat(2000)}`)
+    const [before, inserted, updated, behind] = await Promise.allSettled([
+      things.insert({ id: 'before' }),
+      things.insert({ id: 'deep', deep }),
+      things.update('known', {}, { set: { deep } }),
+      things.update('known', {}, { inc: { amount: 1 } })
+    ])
+    t.match([before, behind], [{ value: true }, { value: true }])
+    // A store without this limit may take them.
+    for (const result of [inserted, updated])
+      if (result?.status === 'rejected') t.match(result.reason, { code: 'store_unavailable' })
+    t.equal((await things.get('known'))?.amount, 2)
+    t.same(await things.get('before'), { id: 'before' })
+  })
+
   withThings('a large document and one with many members survive storing and changing', async (t, things) => {
     const wide = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`m${i}`, i]))
     t.equal(await things.insert({ id: 'big', text: 'ü'.repeat(3_000_000), wide }), true)
