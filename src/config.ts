@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkPassword } from './auth/passwords.ts'
 import { checkEmail, checkUsername, normalEmail } from './auth/user-names.ts'
@@ -137,8 +138,9 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   })
 }
 
-/** The same of this process's own environment: the only place that reads it. */
+/** The same of this process's own environment and, where it says nothing, of `.env` in the working directory. */
 export function loadConfigFromProcess(): Config {
+  if (existsSync('.env')) process.loadEnvFile('.env')
   return loadConfig(process.env)
 }
 

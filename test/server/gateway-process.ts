@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
@@ -24,9 +25,19 @@ export interface GatewayProcess {
   exit: Promise<number | string | null>
 }
 
-/** Starts `node <script>` with exactly this environment; killed at the end of the test if it still runs. */
-export function startProcess(t: Test, env: Record<string, string>, script = ['src/server.ts']): GatewayProcess {
-  const child = spawn(process.execPath, script, { cwd: ROOT, env: { PATH: process.env.PATH ?? '', ...env } })
+/**
+ * Starts `node <script>` with exactly this environment, and not in the checkout, where somebody may keep a `.env`;
+ * killed at the end of the test if it still runs.
+ */
+export function startProcess(
+  t: Test,
+  env: Record<string, string>,
+  command: string[] = ['src/server.ts'],
+  cwd = tmpdir()
+): GatewayProcess {
+  const [script = '', ...options] = command
+  const file = join(ROOT, script)
+  const child = spawn(process.execPath, [file, ...options], { cwd, env: { PATH: process.env.PATH ?? '', ...env } })
   t.teardown(() => void child.kill('SIGKILL'))
   let out = ''
   let err = ''
