@@ -57,7 +57,7 @@ export function createLocalBus(
       const now = clock.now()
       const counter = counters.get(key) ?? { value: 0, expiresAt: now + windowMs }
       counter.value += by
-      counters.set(key, counter)
+      if (by !== 0) counters.set(key, counter)
       return { value: counter.value, resetMs: counter.expiresAt - now }
     },
     async acquire(key, owner, ttlMs) {

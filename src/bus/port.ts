@@ -7,7 +7,10 @@ export interface Bus {
   publish(channel: string, message: string): void
   /** Returns the function that ends the subscription. */
   subscribe(channel: string, listener: (message: string) => void): () => void
-  /** Adds `by` to the counter of the current window and answers its value and the time until the window ends. */
+  /**
+   * Adds `by` to the counter of the current window and answers its value and the time until the window ends. A window
+   * begins with the first count; with `by` 0 it is only looked at, and nothing is kept.
+   */
   count(key: string, windowMs: number, by?: number): Promise<{ value: number; resetMs: number }>
   /** True if `owner` now holds the lease: it was free, run out, or already the owner's (then it is renewed). */
   acquire(key: string, owner: string, ttlMs: number): Promise<boolean>
