@@ -1,5 +1,5 @@
 import { createFrame, type Frame } from './frame.ts'
-import { isRecord, parseJson } from './json.ts'
+import { isRecord, isTooDeep, parseJson } from './json.ts'
 import { filterResult, OWN_EVENTS } from './redaction.ts'
 import { tokensOfExecution } from './usage.ts'
 
@@ -20,11 +20,7 @@ export interface Answer {
 
 /** Reads Flowise's JSON answer, whatever its shape: text, else `json` serialised, else nothing. */
 export function readAnswer(json: unknown): Answer {
-  const result = isRecord(json)
-    ? json
-    : json === null || json === undefined
-      ? {}
-      : { [typeof json === 'string' ? 'text' : 'json']: json }
+  const result = membersOf(json)
   const text = textOf(result.text) || textOf(result.json)
   const hasArtifacts = Array.isArray(result.artifacts) && result.artifacts.length > 0
   const answer: Answer = { text, isEmpty: text === '' && !hasArtifacts, hasArtifacts, result }
@@ -67,6 +63,12 @@ export function readFollowUpPrompts(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined
   const decoded = parseJson(value)
   return typeof decoded === 'string' ? decoded : value
+}
+
+/** The answer as an object, without members that nest too deep. */
+function membersOf(json: unknown): Record<string, unknown> {
+  const members = isRecord(json) ? json : { [typeof json === 'string' ? 'text' : 'json']: json ?? undefined }
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && !isTooDeep(value)))
 }
 
 function textOf(value: unknown): string {

@@ -1,6 +1,7 @@
 import { type Agent, errors } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { isTooDeep, parseJson } from './json.ts'
 
 /** Where Flowise is and how the gateway identifies itself there. */
 export interface FlowiseAddress {
@@ -77,11 +78,10 @@ export function createCall(agent: Agent, address: FlowiseAddress, clock: Clock):
 export function readJson(reply: Reply): unknown {
   if (reply.status !== 200) throw new AppError('upstream_error', {}, { cause: new Error(`status ${reply.status}`) })
   if (!isJson(reply)) throw new AppError('upstream_error', {}, { cause: new Error(`not JSON: ${reply.contentType}`) })
-  try {
-    return JSON.parse(reply.text)
-  } catch (cause) {
-    throw new AppError('upstream_error', {}, { cause })
-  }
+  const json = parseJson(reply.text)
+  if (json === undefined || isTooDeep(json))
+    throw new AppError('upstream_error', {}, { cause: new Error('not usable') })
+  return json
 }
 
 /** True if the reply calls itself JSON. Flowise answers paths it does not know with its web page and status 200. */

@@ -1,4 +1,4 @@
-import { isRecord, parseJson } from './json.ts'
+import { isRecord, isTooDeep, parseJson } from './json.ts'
 
 /** One event of Flowise's stream, whatever dialect it came in. */
 export interface Frame {
@@ -16,9 +16,13 @@ export function createFrame(event: string, data: unknown): Frame {
   return { event, data, members, json: JSON.stringify(members) }
 }
 
-/** The frame of one dispatched event: `name` is its `event:` line (empty if it had none), `text` its joined data lines. */
+/**
+ * The frame of one dispatched event: `name` is its `event:` line (empty if it had none), `text` its joined data lines.
+ * What nests too deep is a `message` without data: nothing that Flowise says.
+ */
 export function readFrame(name: string, text: string): Frame {
   const parsed = parseJson(text)
+  if (isTooDeep(parsed)) return createFrame('message', null)
   if (
     isRecord(parsed) &&
     typeof parsed.event === 'string' &&

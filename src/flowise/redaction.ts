@@ -1,4 +1,4 @@
-import { createFrame, type Frame } from './frame.ts'
+import type { Frame } from './frame.ts'
 import { isRecord, pick } from './json.ts'
 
 /** Members of Flowise's JSON answer that a client gets unless the chatflow says otherwise. */
@@ -45,6 +45,9 @@ const EMBED_EVENTS: readonly string[] = [
 ]
 const EMBED_FIELDS: readonly string[] = ['form', 'agentFlowExecutedData', 'action']
 
+/** Of the object on the wire; what else stands in it may be an id. */
+const FRAME_MEMBERS: readonly string[] = ['event', 'data', 'duration']
+
 const REDUCERS: Record<string, (data: unknown) => unknown> = {
   start: (data) => (typeof data === 'string' ? data : ''),
   agentFlowEvent: (data) => (typeof data === 'string' ? data : ''),
@@ -69,8 +72,10 @@ export function filterResult(answer: Record<string, unknown>, fields: readonly s
 export function filterEvent(frame: Frame, allowedEvents: readonly string[]): PublicEvent | undefined {
   if (!allowedEvents.includes(frame.event) || OWN_EVENTS.includes(frame.event)) return undefined
   const data = reduceField(frame.event, frame.data)
-  if (data === frame.data) return { event: frame.event, json: frame.json }
-  return { event: frame.event, json: createFrame(frame.event, data).json }
+  if (data === frame.data && Object.keys(frame.members).every((name) => FRAME_MEMBERS.includes(name)))
+    return { event: frame.event, json: frame.json }
+  const beside = pick(frame.members, ['duration'])
+  return { event: frame.event, json: JSON.stringify({ event: frame.event, data, ...beside }) }
 }
 
 /** As `filterResult`, for clients made for Flowise; the caller adds the ids, mapped. */

@@ -170,7 +170,7 @@ export function startRun(options: RunOptions): Run {
     if (exchange.outcome || isRepairing) return
     if (frame.event === 'message') return
     active()
-    if (frame.event === 'error') return fail('upstream_error', new Error(String(frame.data).slice(0, 500)))
+    if (frame.event === 'error') return fail('upstream_error', new Error(frame.json.slice(0, 500)))
     if (frame.event === 'end') return takeEnd()
     if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
     hasAction ||= frame.event === 'action'
