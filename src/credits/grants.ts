@@ -39,7 +39,7 @@ export interface Grants {
   change(accountId: string, change: CreditChange): Promise<Changed>
   /** Makes the target what is available, by one adjustment. @throws as change */
   setAvailable(accountId: string, change: TargetChange): Promise<Changed>
-  /** Frozen accounts start no predictions; what runs is settled. False if there is no such account. */
+  /** Frozen accounts start no predictions; what runs is settled. False if it was so already, or is no account. */
   setFrozen(accountId: string, isFrozen: boolean): Promise<boolean>
 }
 
@@ -128,8 +128,10 @@ export function createGrants({ store, clock }: { store: Store; clock: Clock }): 
     open,
     change,
     setAvailable,
-    setFrozen: (accountId, isFrozen) =>
-      accounts.update(accountId, {}, { set: { status: isFrozen ? 'frozen' : 'active', updatedAt: clock.now() } })
+    setFrozen(accountId, isFrozen) {
+      const [from, to] = isFrozen ? ['active', 'frozen'] : ['frozen', 'active']
+      return accounts.update(accountId, { equal: { status: from } }, { set: { status: to, updatedAt: clock.now() } })
+    }
   }
 }
 

@@ -207,6 +207,8 @@ t.test('an account is frozen and thawed, and each change is one audit entry', as
   t.match((await audit())[0], { action: 'credits.freeze', before: { frozen: false }, after: { frozen: true } })
   t.strictSame((await freeze(false)).json(), { user_id: id, frozen: false })
   t.equal((await audit()).filter(({ action }: { action: string }) => action === 'credits.freeze').length, 2)
+  await Promise.all(Array.from({ length: 5 }, () => freeze(true)))
+  t.equal((await audit()).filter(({ action }: { action: string }) => action === 'credits.freeze').length, 3)
   t.strictSame(outcome(await freeze('yes')), [422, 'validation_error'])
 })
 

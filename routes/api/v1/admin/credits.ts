@@ -151,11 +151,10 @@ export default (async function adminCreditRoutes(app) {
     async function freeze(request) {
       const { id } = await app.userAdmin.get(request.params.id)
       const { frozen } = request.body
-      const { status } = await app.ledger.open(id, app.config.credits.openingMicro)
-      await app.ledger.setFrozen(id, frozen)
-      const before = { frozen: status === 'frozen' }
-      if (before.frozen !== frozen)
-        await app.audit(request, { action: 'credits.freeze', target: id, before, after: { frozen } })
+      await app.ledger.open(id, app.config.credits.openingMicro)
+      const turned = { before: { frozen: !frozen }, after: { frozen } }
+      if (await app.ledger.setFrozen(id, frozen))
+        await app.audit(request, { action: 'credits.freeze', target: id, ...turned })
       return { user_id: id, frozen }
     }
   )
