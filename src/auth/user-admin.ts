@@ -91,18 +91,19 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
       return user
     },
     async update(id, form) {
-      const before = await get(id)
+      const known = await get(id)
       const change = await changeOf(form)
-      if (Object.keys(change).length === 0) return { user: before, before: {}, after: {} }
-      if (change.role !== undefined && before.origin === 'token' && change.passwordHash === undefined)
+      if (Object.keys(change).length === 0) return { user: known, before: {}, after: {} }
+      if (change.role !== undefined && known.origin === 'token' && change.passwordHash === undefined)
         throw new AppError('managed_externally', {
           detail: "This user's role comes from the tokens of another service."
         })
-      const user = await users.update(id, change)
-      if (change.passwordHash === undefined) return { user, ...difference(before, user) }
+      const changed = await users.update(id, change)
+      const user = changed.after
+      const { before, after } = difference(changed)
+      if (change.passwordHash === undefined) return { user, before, after }
       await parts.endSessions(id)
-      const { before: old, after } = difference(before, user)
-      return { user, before: old, after: { ...after, credentials: 'changed' } }
+      return { user, before, after: { ...after, credentials: 'changed' } }
     },
     async remove(id) {
       const before = await get(id)
@@ -115,7 +116,8 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
 }
 
 /** The members of the API form that differ. */
-function difference(old: UserRow, current: UserRow): Pick<UserUpdate, 'before' | 'after'> {
+function difference(change: { before: UserRow; after: UserRow }): Pick<UserUpdate, 'before' | 'after'> {
+  const { before: old, after: current } = change
   const rows = [
     ['email', old.email ?? null, current.email ?? null],
     ['role', old.role, current.role],

@@ -15,8 +15,11 @@ export interface UserChange {
 }
 
 export interface UserChanges {
-  /** @throws user_not_found, already_exists (e-mail), last_admin */
-  update(id: string, change: UserChange): Promise<UserRow>
+  /**
+   * Answers the row before and after exactly this change.
+   * @throws user_not_found, already_exists (e-mail), last_admin
+   */
+  update(id: string, change: UserChange): Promise<{ before: UserRow; after: UserRow }>
   /**
    * Leaves a tombstone: the row stays, so that an old token cannot bring the user back; its names become free.
    * @throws user_not_found, last_admin
@@ -26,7 +29,7 @@ export interface UserChanges {
   clearMarks(): Promise<void>
 }
 
-const ATTEMPTS = 20
+const ATTEMPTS = 100
 /** Administrators that count: those whose role is ours to decide, not a claim of somebody else's token. */
 const ADMIN = { role: 'admin', isActive: true, origin: 'local' } as const
 
@@ -50,7 +53,11 @@ export function createUserChanges(users: Collection<UserRow>, { clock, ids }: { 
 
   /** Applies the change to the row as it was read; false when another change came first. */
   async function apply(row: UserRow, change: Change, staysAdmin: boolean): Promise<boolean> {
-    const asRead: Guard = { equal: { role: row.role, isActive: row.isActive }, exists: { deletedAt: false } }
+    const { role, isActive, email } = row
+    const asRead: Guard = {
+      equal: { role, isActive, ...(email === undefined ? {} : { email }) },
+      exists: { deletedAt: false, ...(email === undefined ? { email: false } : {}) }
+    }
     if (!isAdmin(row) || staysAdmin) return users.update(row.id, asRead, without(change, 'leavingAdmin'))
     const result = turn.then(() => applyToAdmin(row.id, asRead, change))
     turn = result.catch(() => undefined)
@@ -75,7 +82,8 @@ export function createUserChanges(users: Collection<UserRow>, { clock, ids }: { 
         const now = clock.now()
         const set: Partial<UserRow> = { ...change, updatedAt: now }
         if (change.passwordHash !== undefined) Object.assign(set, { tokensValidFromAt: now, origin: 'local' })
-        if (await apply(row, { set: { ...set } }, isAdmin({ ...row, ...set }))) return living(id)
+        const after = { ...row, ...set }
+        if (await apply(row, { set: { ...set } }, isAdmin(after))) return { before: row, after }
         if (await isTaken(users, 'email', change.email, id)) throw emailTaken()
       }
       throw new AppError('overloaded')

@@ -83,7 +83,7 @@ t.test('a password change ends the sessions that began before, in one write', as
   const user = await newUser('alice')
   const pair = await sessions.issue(user)
   clock.advance(1)
-  const changed = await users.update(user.id, { passwordHash: 'another' })
+  const { after: changed } = await users.update(user.id, { passwordHash: 'another' })
   t.equal((await sessions.check(tokens.verify(pair.accessToken), changed)).isRevoked, true)
   t.equal(await codeOf(sessions.rotate(pair.refreshToken)), 'invalid_refresh_token')
   const later = await sessions.issue(changed)

@@ -68,8 +68,19 @@ t.test('an e-mail that another user has is refused, the own one is not', async (
   const alice = await newUser('alice')
   await newUser('bob')
   t.equal(await codeOf(users.update(alice.id, { email: 'bob@example.com' })), 'already_exists')
-  t.equal((await users.update(alice.id, { email: 'alice@example.com', role: 'premium' })).role, 'premium')
+  t.equal((await users.update(alice.id, { email: 'alice@example.com', role: 'premium' })).after.role, 'premium')
   t.equal(await codeOf(users.update('nobody', { isActive: false })), 'user_not_found')
+})
+
+t.test('each of many changes at once knows what it changed', async (t) => {
+  const { users, newUser } = authParts(t)
+  const { id } = await newUser('alice')
+  const names = Array.from({ length: 8 }, (_, n) => `a${n}@example.com`)
+  const changes = await Promise.all(names.map((email) => users.update(id, { email })))
+  const starts = changes.map(({ before }) => before.email)
+  const ends = changes.map(({ after }) => after.email)
+  t.strictSame(new Set(starts).size, 8, 'no two began with the same')
+  t.strictSame([...starts, (await users.findById(id))?.email].sort(), ['alice@example.com', ...ends].sort())
 })
 
 t.test('an administrator whose new e-mail is taken stays as he was', async (t) => {
@@ -93,7 +104,7 @@ t.test('the last active administrator is not demoted, disabled or deleted', asyn
   t.equal(await codeOf(users.update(boss.id, { isActive: false })), 'last_admin')
   t.equal(await codeOf(users.remove(boss.id)), 'last_admin')
   await users.update(deputy.id, { isActive: true })
-  t.equal((await users.update(boss.id, { role: 'user' })).role, 'user')
+  t.equal((await users.update(boss.id, { role: 'user' })).after.role, 'user')
   t.equal(await codeOf(users.remove(deputy.id)), 'last_admin')
 })
 
