@@ -79,8 +79,9 @@ t.test('each of many changes at once knows what it changed', async (t) => {
   const changes = await Promise.all(names.map((email) => users.update(id, { email })))
   const starts = changes.map(({ before }) => before.email)
   const ends = changes.map(({ after }) => after.email)
-  t.strictSame(new Set(starts).size, 8, 'no two began with the same')
-  t.strictSame([...starts, (await users.findById(id))?.email].sort(), ['alice@example.com', ...ends].sort())
+  t.equal(new Set(starts).size, 8, 'no two began with the same')
+  const last = (await users.findById(id))?.email
+  t.strictSame(new Set([...starts, last]), new Set(['alice@example.com', ...ends]))
 })
 
 t.test('an administrator whose new e-mail is taken stays as he was', async (t) => {
