@@ -21,6 +21,7 @@ declare module 'fastify' {
 }
 
 const PURGE_INTERVAL_MS = 3_600_000
+const JOIN_MS = 50
 
 /** Who is asking, and whether that is an administrator. */
 export default fp(
@@ -28,7 +29,7 @@ export default fp(
     const { config, clock, ids, store, users } = app
     const { algorithm, accessTtlMs, refreshTtlMs } = config.jwt
     const tokens = createTokens({ secret: app.parts.jwtSecret, algorithm, accessTtlMs, clock, ids })
-    const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids })
+    const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids, joinMs: JOIN_MS })
     const identify = createAuthenticator(tokens, users, sessions)
     app.decorate('tokens', tokens)
     app.decorate('loginSessions', sessions)

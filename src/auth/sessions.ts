@@ -47,6 +47,8 @@ export interface SessionOptions {
   refreshTtlMs: number
   clock: Clock
   ids: Ids
+  /** How long a rotation stays open for identical ones that were sent with it and are read later. Default 0. */
+  joinMs?: number
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
@@ -55,7 +57,8 @@ const AFTERLIFE_MS = 300_000
 const PAGE = 500
 
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
-export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids }: SessionOptions): Sessions {
+export function createSessions(options: SessionOptions): Sessions {
+  const { store, tokens, users, refreshTtlMs, clock, ids, joinMs = 0 } = options
   const families = store.collection<TokenFamilyRow>('token_families')
   const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
   const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
@@ -104,6 +107,15 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
     return refuseReuse(family.id)
   }
 
+  /**
+   * A client with several tabs sends one refresh from each: whoever is read a moment later would be taken for a thief.
+   * No reply has left yet, so all who come now have sent theirs before the old token was spent.
+   */
+  async function afterJoining(rotated: TokenPair): Promise<TokenPair> {
+    if (joinMs > 0) await new Promise<void>((resolve) => void clock.after(joinMs, resolve))
+    return rotated
+  }
+
   async function isKnown({ sid, userId }: AccessToken): Promise<boolean> {
     return sid !== null && (await families.get(sid))?.userId === userId
   }
@@ -146,7 +158,9 @@ export function createSessions({ store, tokens, users, refreshTtlMs, clock, ids 
       const hash = sha256Hex(refreshToken)
       const running = rotating.get(hash)
       if (running) return running
-      const exchanged = exchange(hash).finally(() => rotating.delete(hash))
+      const exchanged = exchange(hash)
+        .then(afterJoining)
+        .finally(() => rotating.delete(hash))
       rotating.set(hash, exchanged)
       return exchanged
     },

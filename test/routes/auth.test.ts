@@ -274,3 +274,15 @@ t.test('predictions are limited per user and minute, before their body is looked
   t.ok(Number(refused.headers['retry-after']) > 0)
   t.equal((await predict(two.token)).statusCode, 422, 'others are not concerned')
 })
+
+t.test('refreshes that were sent together get the same new tokens, and the session lives', async (t) => {
+  const { request, login } = await buildTestApp(t)
+  const { refresh_token } = await login(ADMIN.username, ADMIN.password)
+  const refresh = (token: string) => request('POST', '/api/v1/chat/refresh', { body: { refresh_token: token } })
+  const replies = await Promise.all(Array.from({ length: 30 }, () => refresh(refresh_token)))
+  t.strictSame([...new Set(replies.map(({ statusCode }) => statusCode))], [200])
+  const [next, ...others] = new Set(replies.map((reply): string => reply.json().refresh_token))
+  t.equal(others.length, 0)
+  t.equal((await refresh(next ?? '')).statusCode, 200)
+  t.equal((await refresh(refresh_token)).statusCode, 401, 'afterwards the old token is spent')
+})
