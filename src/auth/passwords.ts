@@ -4,7 +4,7 @@ import type { Bcrypt } from './bcrypt.ts'
 const MIN_CHARACTERS = 8
 /** bcrypt ignores what lies behind byte 72: two long passwords would be one. */
 const MAX_BYTES = 72
-const MAX_WAITING = 64
+const MAX_WAITING = 256
 const UNKNOWN_USER = 'a password that nobody has'
 
 export interface Passwords {
