@@ -76,6 +76,7 @@ export function startRun(options: RunOptions): Run {
   let reads: 'nothing' | 'events' | 'json' | 'problem' = 'nothing'
   let status = 0
   let receivedBytes = 0
+  let answerBytes = 0
   let chunks: Buffer[] = []
   let hasBegun = false
   let hasAction = false
@@ -122,17 +123,14 @@ export function startRun(options: RunOptions): Run {
       if (receivedBytes <= LOGGED_ERROR_BYTES) chunks.push(chunk)
       return
     }
-    const excess = receivedBytes - limits.maxAnswerBytes
     if (reads === 'json') {
-      if (excess > 0) return failTooLarge()
+      if (receivedBytes > limits.maxAnswerBytes) return failTooLarge()
       active()
       chunks.push(chunk)
       return
     }
     try {
-      // The events that fit are delivered, however they were packed.
-      parser.push(excess > 0 ? chunk.subarray(0, chunk.length - excess) : chunk)
-      if (excess > 0 && !exchange.outcome) failTooLarge()
+      parser.push(chunk)
     } catch (error) {
       if (error instanceof AppError && error.code === 'upstream_too_large') failTooLarge()
       else fail('internal_error', error)
@@ -173,6 +171,9 @@ export function startRun(options: RunOptions): Run {
     if (frame.event === 'error') return fail('upstream_error', new Error(frame.json.slice(0, 500)))
     if (frame.event === 'end') return takeEnd()
     if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
+    // Execution data repeats all nodes with every node, and of it only their names leave: it is no part of the answer's size.
+    if (frame.event !== 'agentFlowExecutedData') answerBytes += Buffer.byteLength(frame.json)
+    if (answerBytes > limits.maxAnswerBytes) return failTooLarge()
     hasAction ||= frame.event === 'action'
     transcript.add(frame)
     deliver(frame)

@@ -79,3 +79,12 @@ t.test("an event's members beside data stay inside, but for the duration of thin
   t.match(text, 'data: {"event":"thinking","data":"","duration":3}\n')
   t.notMatch(text, 'upstream-1')
 })
+
+t.test('execution data and comments do not count for the size of an answer', async (t) => {
+  const gateway = await startStreams(t, { MAX_ANSWER_MB: '0.01' })
+  const nodes = `{"event":"agentFlowExecutedData","data":[{"nodeId":"n","data":{"input":"${'x'.repeat(4000)}"}}]}`
+  const fault = stream(...Array.from({ length: 10 }, () => nodes), '{"event":"token","data":"a"}')
+  const { text } = await gateway.played({ ...fault, body: `${':heartbeat\n\n'.repeat(2000)}${fault.body}` })
+  t.equal(textOf(text), 'a')
+  t.equal(eventsOf(text).at(-2)?.event, 'metadata')
+})
