@@ -10,13 +10,26 @@ export interface MultipartLimits {
   fileBytes: number
 }
 
+/** The only types that reach Flowise. What a part declares is believed here: the bytes go to a loader of that type. */
+const ALLOWED_TYPES = [
+  'image/jpeg',
+  'image/png',
+  'image/gif',
+  'image/webp',
+  'application/pdf',
+  'text/plain',
+  'text/csv',
+  'application/msword',
+  'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
+]
+const TYPE_REFUSED = `Files must be of one of these types: ${ALLOWED_TYPES.join(', ')}.`
 const MAX_FIELDS = 50
 const MAX_FIELD_BYTES = 1_048_576
 const KNOWN_FIELDS = ['question', 'chatId', 'sessionId', 'streaming', 'leadEmail']
 
 /**
  * Reads a whole multipart body: Flowise's own fields as members, every other field as an override, and the files.
- * @throws bad_request, file_too_large, validation_error
+ * @throws bad_request, file_too_large, unsupported_media_type, validation_error
  */
 export async function readMultipart(
   contentType: string,
@@ -33,7 +46,9 @@ export async function readMultipart(
     else if (KNOWN_FIELDS.includes(name)) body[name] = value
     else if (name !== '__proto__') overrides[name] = value
   })
-  parser.on('file', (_field, stream, name, _encoding, mime) => {
+  parser.on('file', (_field, stream, name, _encoding, declared) => {
+    const mime = declared.toLowerCase()
+    if (!ALLOWED_TYPES.includes(mime)) reject(new AppError('unsupported_media_type', { detail: TYPE_REFUSED }))
     const chunks: Buffer[] = []
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     stream.on('limit', () => reject(new AppError('file_too_large')))

@@ -83,7 +83,7 @@ t.test("with files the fields are the overrides, and the session is the gateway'
       ['analytics', '{}'],
       ['pineconeNamespace', 'docs'],
       ['files', { name: '../../etc/pass\u0001wd.txt', type: 'text/plain', text: 'line 1\r\n--xY\r\nend' }],
-      ['other', { name: 'b.bin', type: 'application/octet-stream', text: '' }]
+      ['other', { name: 'b.csv', type: 'Text/CSV', text: '' }]
     ])
   )
   t.match(reply.json(), { text: 'read', chatId: 'my-chat' })
@@ -105,7 +105,7 @@ t.test("with files the fields are the overrides, and the session is the gateway'
     files.map(({ name, mime, bytes }) => [name, mime, bytes.toString()]),
     [
       ['passwd.txt', 'text/plain', 'line 1\r\n--xY\r\nend'],
-      ['b.bin', 'application/octet-stream', '']
+      ['b.csv', 'text/csv', '']
     ]
   )
   t.notMatch(String(seen?.body), 'victim')
@@ -122,6 +122,8 @@ t.test('broken and oversized forms are refused before anything', async (t) => {
   }
   const question: [string, string] = ['question', 'hi']
   t.same(await code(post(form([question, ['files', file('x'.repeat(20_000))]]))), [413, 'file_too_large'])
+  for (const type of ['application/octet-stream', 'text/html', 'image/svg+xml', 'application/x-msdownload'])
+    t.same(await code(post(form([question, ['files', { ...file('x'), type }]]))), [415, 'unsupported_media_type'], type)
   t.same(
     await code(
       post(
