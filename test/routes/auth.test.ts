@@ -102,15 +102,31 @@ t.test('too many failed logins are 429 with Retry-After, for this name only', as
 })
 
 t.test('more logins at once than passwords can be checked are 503 overloaded', async (t) => {
-  const { request } = await buildTestApp(t, { env: { LOGIN_FAILURE_LIMIT: '0' } })
+  const gate = Promise.withResolvers<void>()
+  let isShut = false
+  const bcrypt = {
+    hash: async (password: string) => password,
+    compare: async (password: string, hash: string) => {
+      if (isShut) await gate.promise
+      return password === hash
+    },
+    close: async () => {}
+  }
+  const { request } = await buildTestApp(t, { env: { LOGIN_FAILURE_LIMIT: '0' }, parts: { bcrypt } })
+  isShut = true
   const body = { username: 'nobody', password: 'wrong password' }
-  const replies = await Promise.all(Array.from({ length: 100 }, () => request('POST', AUTHENTICATE, { body })))
-  const codes = new Set(replies.map((reply) => outcome(reply).join(' ')))
-  t.strictSame(
-    [...codes].sort((a, b) => a.localeCompare(b)),
-    ['401 invalid_credentials', '503 overloaded']
-  )
-  const full = replies.find(({ statusCode }) => statusCode === 503)
+  const refused = Promise.withResolvers<void>()
+  const replies = Array.from({ length: 300 }, async () => {
+    const reply = await request('POST', AUTHENTICATE, { body })
+    if (reply.statusCode === 503) refused.resolve()
+    return reply
+  })
+  await refused.promise
+  gate.resolve()
+  const outcomes = (await Promise.all(replies)).map((reply) => outcome(reply).join(' '))
+  t.strictSame(new Set(outcomes), new Set(['401 invalid_credentials', '503 overloaded']))
+  t.equal(outcomes.filter((text) => text.startsWith('401')).length >= 256, true)
+  const full = (await Promise.all(replies)).find(({ statusCode }) => statusCode === 503)
   t.ok(Number(full?.headers['retry-after']) > 0)
 })
 
