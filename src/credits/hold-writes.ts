@@ -16,6 +16,7 @@ export interface HeldAmount {
   readonly attempt: string
   readonly accountId: string
   readonly chatflowId: string
+  /** 0: a free run, without hold and entry. */
   readonly amountMicro: number
   readonly limits: readonly string[]
 }

@@ -4,22 +4,15 @@ import type { Ids } from '../ids.ts'
 import type { AccountRow, HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import { closingOf, outcomeId, reservationOf } from './hold-writes.ts'
-import type { Meta } from './hold-writes.ts'
+import type { HeldAmount, Meta } from './hold-writes.ts'
 import { persist } from './persist.ts'
 import { refusalOf } from './refusal.ts'
 
 const issued: unique symbol = Symbol('issued by the ledger')
 
 /** Proof that a run is paid for, or free; only the ledger can make one, and a prediction cannot be opened without. */
-export interface Hold {
+export interface Hold extends HeldAmount {
   readonly [issued]: true
-  readonly rid: string
-  readonly attempt: string
-  readonly accountId: string
-  readonly chatflowId: string
-  /** 0: a free run, without hold and entry. */
-  readonly amountMicro: number
-  readonly limits: readonly string[]
 }
 
 export interface Settlement {

@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../errors.ts'
-import { readFollowUpPrompts } from './answer.ts'
 import type { ReceiptView } from './dialect.ts'
 import type { Ending } from '../credits/outcome.ts'
 import type { Exchange, Outcome } from './exchange.ts'
@@ -78,9 +77,4 @@ export function flowiseReply(result: PredictionResult, clientChatId: string) {
     chatMessageId: result.messageId,
     ...receiptView(result)
   }
-}
-
-/** Follow-up prompts as the metadata event carries them. */
-export function followUps({ followUpPrompts }: PredictionResult): string | undefined {
-  return readFollowUpPrompts(followUpPrompts)
 }

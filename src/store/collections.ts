@@ -189,22 +189,6 @@ export interface MetaRow extends Document {
   value: unknown
 }
 
-export interface Collections {
-  meta: MetaRow
-  users: UserRow
-  token_families: TokenFamilyRow
-  refresh_tokens: RefreshTokenRow
-  revoked_tokens: RevokedTokenRow
-  chatflows: ChatflowRow
-  grants: GrantRow
-  sessions: SessionRow
-  messages: MessageRow
-  accounts: AccountRow
-  ledger_entries: LedgerEntryRow
-  requests: RequestRow
-  audit_entries: AuditRow
-}
-
 /** Unique keys and indexes of every collection, created at start by both adapters. */
 export const collections: CollectionSpec[] = [
   { name: 'meta' },
