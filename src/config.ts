@@ -11,6 +11,12 @@ export interface Config {
   readonly host: string
   readonly port: number
   readonly dataDir: string
+  /** Undefined: the embedded store in dataDir. */
+  readonly mongodb: { readonly url: string; readonly database: string } | undefined
+  /** Undefined: nothing is shared with other processes. */
+  readonly redisUrl: string | undefined
+  /** Undefined: plain HTTP/1.1. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly logLevel: string
   readonly trustProxy: false | number | string[]
   readonly corsOrigins: readonly string[]
@@ -62,7 +68,8 @@ export class ConfigError extends Error {
 const SAMPLE_SECRETS = ['your-secret-key-here', 'your-super-secret-jwt-key-here', 'your-secret-key', 'your-secret']
 const SAMPLE_PARTS = ['change_this_in_production', 'change-in-production']
 /** Features that the API contract names and this version does not have: refusing is safer than ignoring. */
-const NOT_AVAILABLE = ['MONGODB_URL', 'REDIS_URL', 'AUTH_JWKS_URL', 'ACCOUNTING_SERVICE_URL']
+const NOT_AVAILABLE = ['AUTH_JWKS_URL', 'ACCOUNTING_SERVICE_URL']
+const DATABASE_NAME = /^[A-Za-z0-9_-]{1,63}$/
 const MEBIBYTE = 1024 * 1024
 
 /**
@@ -92,6 +99,9 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   }
   const admin = readAdmin(values, problems)
   const trustProxy = readTrustProxy(values.TRUST_PROXY, problems)
+  const mongodb = readMongodb(values, problems)
+  checkScheme('REDIS_URL', values.REDIS_URL, ['redis:', 'rediss:'], problems)
+  const tls = readTls(values, problems)
   const corsOrigins = readOrigins(values.CORS_ORIGINS, isProduction, problems)
   const openingMicro = readMicro('DEFAULT_CREDITS', values.DEFAULT_CREDITS, problems)
   const priceMicro = readMicro('DEFAULT_CHATFLOW_PRICE', values.DEFAULT_CHATFLOW_PRICE, problems)
@@ -102,6 +112,9 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     host: values.HOST,
     port: values.PORT,
     dataDir: values.DATA_DIR,
+    mongodb,
+    redisUrl: values.REDIS_URL,
+    tls,
     logLevel: values.DEBUG ? 'debug' : values.LOG_LEVEL,
     trustProxy,
     corsOrigins,
@@ -152,6 +165,27 @@ function readUrl(name: string, value: string | undefined, problems: string[]): s
     return undefined
   }
   return value.replace(/\/$/, '').replace(/\/api\/v1$/, '')
+}
+
+/** The address itself is the driver's to read; a wrong scheme is told before anything is tried, and without the password. */
+function checkScheme(name: string, value: string | undefined, schemes: string[], problems: string[]): void {
+  if (value !== undefined && !schemes.some((scheme) => value.startsWith(`${scheme}//`)))
+    problems.push(`${name} must start with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}.`)
+}
+
+function readMongodb(values: Environment, problems: string[]): Config['mongodb'] {
+  const { MONGODB_URL: url, MONGODB_DATABASE_NAME: database } = values
+  checkScheme('MONGODB_URL', url, ['mongodb:', 'mongodb+srv:'], problems)
+  if (!DATABASE_NAME.test(database))
+    problems.push('MONGODB_DATABASE_NAME must be 1 to 63 letters, digits, dashes and underscores.')
+  return url === undefined ? undefined : { url, database }
+}
+
+function readTls(values: Environment, problems: string[]): Config['tls'] {
+  const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile } = values
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile }
+  if (certFile !== keyFile) problems.push('TLS_CERT_FILE and TLS_KEY_FILE belong together: set both or neither.')
+  return undefined
 }
 
 function checkSecret(name: string, secret: string | undefined, problems: string[]): void {

@@ -17,6 +17,15 @@ export const environment = Type.Object({
   HOST: text('address to listen on', '0.0.0.0'),
   PORT: whole('port to listen on', 8000, 0, 65_535),
   DATA_DIR: text('folder of the embedded store and of the generated secret; created with mode 0700', './data'),
+  MONGODB_URL: Type.Optional(text('MongoDB to keep everything in; unset: the embedded store in DATA_DIR')),
+  MONGODB_DATABASE_NAME: text('its database', 'flowise_proxy'),
+  REDIS_URL: Type.Optional(
+    text('Redis that processes of one installation share: rate limits, session leases, messages. Unset: one process')
+  ),
+  TLS_CERT_FILE: Type.Optional(
+    text('certificate chain in PEM: serves HTTPS with HTTP/2 and HTTP/1.1; read again when it changes')
+  ),
+  TLS_KEY_FILE: Type.Optional(text('its private key in PEM')),
   DEBUG: flag('log level debug, nothing else', false),
   LOG_LEVEL: choice('least severe level that is logged', 'info', 'fatal', 'error', 'warn', 'debug', 'trace', 'silent'),
   TRUST_PROXY: text('number of hops, or comma list of CIDRs, whose forwarding headers are believed', 'false'),
