@@ -4,7 +4,7 @@ import { collections, SCHEMA_VERSION } from './collections.ts'
 import type { MetaRow } from './collections.ts'
 import { lockDirectory } from './lock.ts'
 import type { Store } from './port.ts'
-import { createSqliteStore } from './sqlite.ts'
+import { createSqliteStore } from './sqlite/store.ts'
 
 const VERSION_ID = 'schema_version'
 

@@ -7,7 +7,7 @@ import { createUsers } from '../../src/auth/users.ts'
 import { createIds } from '../../src/ids.ts'
 import { collections } from '../../src/store/collections.ts'
 import type { Store } from '../../src/store/port.ts'
-import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { createFakeClock } from '../clock.ts'
 
 export const SECRET = 'only-for-tests-only-for-tests-only-for-tests'

@@ -9,7 +9,7 @@ import { createIds } from '../../src/ids.ts'
 import { collections } from '../../src/store/collections.ts'
 import type { AccountRow, LedgerEntryRow } from '../../src/store/collections.ts'
 import type { Store } from '../../src/store/port.ts'
-import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { createSchedule } from './hostile-schedule.ts'
 import type { Schedule } from './hostile-schedule.ts'
 

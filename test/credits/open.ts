@@ -4,7 +4,7 @@ import { createLedger } from '../../src/credits/ledger.ts'
 import { createIds } from '../../src/ids.ts'
 import { collections } from '../../src/store/collections.ts'
 import type { Store } from '../../src/store/port.ts'
-import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { createFakeClock } from '../clock.ts'
 
 /** A real store in a directory of the test's own. */

@@ -9,9 +9,9 @@ import { collections } from '../../src/store/collections.ts'
 import type { MetaRow } from '../../src/store/collections.ts'
 import type { ListQuery } from '../../src/store/port.ts'
 import { openStore } from '../../src/store/open.ts'
-import { createGroupCommit } from '../../src/store/sqlite-commit.ts'
-import { createSqliteStore } from '../../src/store/sqlite.ts'
-import { listQueries } from '../../src/store/sqlite-sql.ts'
+import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
+import { createSqliteStore } from '../../src/store/sqlite/store.ts'
+import { listQueries } from '../../src/store/sqlite/sql.ts'
 
 t.test('the queries of every day use an index and need no sorting', async (t) => {
   const path = join(t.testdir(), 'plan.db')

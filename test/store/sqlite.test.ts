@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { collections } from '../../src/store/collections.ts'
-import { createSqliteStore } from '../../src/store/sqlite.ts'
+import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { ledgerContract } from '../contract/ledger.ts'
 import { storeContract } from '../contract/store.ts'
 import { contractSpecs } from '../contract/things.ts'

@@ -1,5 +1,5 @@
-import type { CollectionSpec } from './port.ts'
-import { member } from './sqlite-sql.ts'
+import type { CollectionSpec } from '../port.ts'
+import { member } from './sql.ts'
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/
 

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { AppError } from '../errors.ts'
-import { isOfStatement, portError } from './sqlite-errors.ts'
+import { AppError } from '../../errors.ts'
+import { isOfStatement, portError } from './errors.ts'
 
 /** A long batch would keep the event loop busy; the rest goes into the next transaction. */
 const MAX_BATCH = 512

@@ -1,11 +1,11 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
-import type { Append, Collection, CollectionSpec, Document, Store } from './port.ts'
-import { createGroupCommit } from './sqlite-commit.ts'
-import { isTaken, portError } from './sqlite-errors.ts'
-import { schemaOf, tableName } from './sqlite-schema.ts'
-import { changeExpression, guardCondition, listQueries, whereCondition } from './sqlite-sql.ts'
-import type { Fragment } from './sqlite-sql.ts'
+import type { Append, Collection, CollectionSpec, Document, Store } from '../port.ts'
+import { createGroupCommit } from './commit.ts'
+import { isTaken, portError } from './errors.ts'
+import { schemaOf, tableName } from './schema.ts'
+import { changeExpression, guardCondition, listQueries, whereCondition } from './sql.ts'
+import type { Fragment } from './sql.ts'
 
 /** How long a statement waits for a lock of another process before it gives up. */
 const BUSY_TIMEOUT_MS = 2_000

@@ -1,5 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
-import type { Change, Guard, ListQuery, Scalar } from './port.ts'
+import type { Change, Guard, ListQuery, Scalar } from '../port.ts'
 
 /** A piece of SQL and the values of its placeholders, in order. */
 export interface Fragment {
