@@ -3,12 +3,8 @@ import { delimiter, join } from 'node:path'
 
 const FOLDER = import.meta.dirname
 
-/** Where the MongoDB server for tests is built to, from `sources`. */
-export const FERRETDB = {
-  binary: join(FOLDER, '.bin/ferretdb'),
-  folder: join(FOLDER, 'ferretdb'),
-  sources: ['main.go', 'go.mod', 'go.sum'].map((name) => join(FOLDER, 'ferretdb', name))
-} as const
+/** Where the MongoDB server for tests is built from and to. */
+export const FERRETDB = { folder: join(FOLDER, 'ferretdb'), binary: join(FOLDER, '.bin/ferretdb') } as const
 
 /** Go's installer unpacks to this folder and leaves PATH to its reader. */
 const GO_FOLDERS = ['/usr/local/go/bin']
