@@ -9,7 +9,7 @@ const NAME = 'flowise-proxy-service'
 const Check = Type.Union([Type.Literal('ok'), Type.Literal('down')])
 const Readiness = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
-  checks: Type.Object({ store: Check, flowise: Check })
+  checks: Type.Object({ store: Check, flowise: Check, redis: Type.Optional(Check) })
 })
 
 /** What load balancers, monitoring and curious people ask; nothing here is secret. */
@@ -51,7 +51,7 @@ export default (async function service(app) {
       config,
       schema: {
         operationId: 'service.ready',
-        summary: 'Readiness: the store and Flowise answer, and no shutdown has begun',
+        summary: 'Readiness: the store, Flowise and a configured Redis answer, and no shutdown has begun',
         tags,
         response: { 200: Readiness, 503: Readiness }
       }

@@ -27,6 +27,8 @@ export interface Metrics {
   upstreamFailed(code: string): void
   /** Problems that the last check of the ledger found; 0 is the only good value. */
   ledgerDrift(count: number): void
+  /** Whether processes share rate limits and leases, as they are meant to. */
+  busUp(isUp: boolean): void
   pingSent(): void
 }
 
@@ -80,6 +82,11 @@ export function createMetrics(): Metrics {
     registers
   })
   const drift = new Gauge({ name: 'gateway_ledger_drift', help: 'Accounts whose ledger does not add up', registers })
+  const bus = new Gauge({
+    name: 'gateway_bus_up',
+    help: '1 while rate limits, session leases and messages are shared as configured, 0 while Redis is away',
+    registers
+  })
   const pings = new Counter({ name: 'gateway_sse_pings_total', help: 'Pings sent into silent streams', registers })
   for (const kind of ['json', 'sse']) running.set({ kind }, 0)
   for (const kind of ['held', 'charged', 'released']) credits.inc({ kind }, 0)
@@ -98,6 +105,7 @@ export function createMetrics(): Metrics {
     creditsMoved: (kind, micro) => credits.inc({ kind }, micro / MICRO),
     upstreamFailed: (code) => failures.inc({ code }),
     ledgerDrift: (count) => drift.set(count),
+    busUp: (isUp) => bus.set(isUp ? 1 : 0),
     pingSent: () => pings.inc()
   }
 }

@@ -5,7 +5,7 @@ import { buildApp, type Parts } from './app.ts'
 import { ensureFirstAdmin } from './auth/first-admin.ts'
 import { keptSecret } from './auth/kept-secret.ts'
 import { banner } from './banner.ts'
-import { createLocalBus } from './bus/local.ts'
+import { openBus } from './bus/open.ts'
 import { createSystemClock } from './clock.ts'
 import { type Config, ConfigError, loadConfigFromProcess } from './config.ts'
 import { type DemoFlowise, startDemoFlowise } from './flowise/demo.ts'
@@ -82,7 +82,7 @@ async function openParts(config: Config, demo: DemoFlowise | undefined): Promise
     clock,
     ids,
     store,
-    bus: createLocalBus(clock),
+    bus: await openBus({ redisUrl: config.redisUrl, store, clock, ids }),
     jwtSecret: config.jwt.secret ?? keptSecret(config.dataDir, ids),
     flowiseUrl: config.flowise.url ?? demo?.url ?? '',
     isDemo: demo !== undefined,

@@ -5,6 +5,7 @@ import bus from '../../plugins/bus.ts'
 import chatflows from '../../plugins/chatflows.ts'
 import configuration from '../../plugins/configuration.ts'
 import flowise from '../../plugins/flowise.ts'
+import metrics from '../../plugins/metrics.ts'
 import store from '../../plugins/store.ts'
 import { createLocalBus } from '../../src/bus/local.ts'
 import { loadConfig } from '../../src/config.ts'
@@ -31,6 +32,7 @@ async function setUp(t: Test, env: Record<string, string> = {}) {
   const app = fastify()
   const lists: PromiseWithResolvers<unknown[]>[] = []
   await app.register(configuration, { config, parts })
+  await app.register(metrics)
   await app.register(store)
   await app.register(bus)
   await app.register(flowise)
