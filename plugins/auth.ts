@@ -40,9 +40,9 @@ export default fp(
     app.decorate('requireAdmin', async function requireAdmin(request: FastifyRequest) {
       if (!request.identity?.isAdmin) throw new AppError('role_required')
     })
-    app.lifecycle.every(PURGE_INTERVAL_MS, 'purge of expired tokens', async () => {
-      await sessions.purge()
+    app.lifecycle.every(PURGE_INTERVAL_MS, 'purge of expired tokens', async function purgeTokens() {
+      await app.takeTurn('token-purge', PURGE_INTERVAL_MS, () => sessions.purge())
     })
   },
-  { name: 'auth', dependencies: ['configuration', 'store', 'users', 'lifecycle'] }
+  { name: 'auth', dependencies: ['configuration', 'store', 'bus', 'users', 'lifecycle'] }
 )

@@ -25,11 +25,12 @@ const RENEW_MS = 15_000
 const SWEEP_MS = 10_000
 const VERIFY_MS = 3_600_000
 const PURGE_MS = 600_000
+const DRIFT = 'ledger-drift'
 
 /** Step 7 of a prediction: the hold, its renewal, and the settlement when the exchange has ended. */
 export default fp(
   async function credits(app: FastifyInstance) {
-    const { store, clock, ids, config, lifecycle, metrics } = app
+    const { store, clock, ids, config, lifecycle, metrics, bus, takeTurn } = app
     const ledger = createLedger({ store, clock, ids, maxHolds: config.limits.concurrentPerUser, leaseMs: LEASE_MS })
     const idempotency = createIdempotency({ store, clock })
     const billing = createBilling({
@@ -40,7 +41,7 @@ export default fp(
       onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated')
     })
     const unsettled = new Set<Bill>()
-    const running = new Map<string, number>()
+    const running = new Set<Exchange>()
     app.decorate('ledger', ledger)
     app.decorate('idempotency', idempotency)
     app.decorateRequest('bill', null)
@@ -75,33 +76,38 @@ export default fp(
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
         metrics.creditsMoved('released', bill.hold.amountMicro - exchange.receipt.chargedMicro)
       })
-      countRun(exchange)
+      await countRun(exchange)
       return bill
     }
 
     /** The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429. */
-    function countRun({ userId, beforeConcluded }: Exchange): void {
-      const count = running.get(userId) ?? 0
-      if (count >= config.limits.concurrentPerUser) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
-      running.set(userId, count + 1)
-      beforeConcluded(async () => {
-        const left = (running.get(userId) ?? 1) - 1
-        if (left > 0) running.set(userId, left)
-        else running.delete(userId)
+    async function countRun(exchange: Exchange): Promise<void> {
+      if (!(await takePlace(exchange))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+      running.add(exchange)
+      exchange.beforeConcluded(async () => {
+        running.delete(exchange)
+        await bus.release(placesOf(exchange), exchange.runId)
       })
     }
 
+    function takePlace(exchange: Exchange): Promise<boolean> {
+      return bus.acquire(placesOf(exchange), exchange.runId, LEASE_MS, config.limits.concurrentPerUser)
+    }
+
     lifecycle.every(RENEW_MS, 'hold leases', async function renewHolds() {
-      await Promise.allSettled([...unsettled].map((bill) => bill.renew()))
+      await Promise.allSettled([...[...unsettled].map((bill) => bill.renew()), ...[...running].map(takePlace)])
     })
     lifecycle.every(PURGE_MS, 'idempotency keys', async function purgeKeys() {
-      await idempotency.purgeExpired()
+      await takeTurn('idempotency-purge', PURGE_MS, () => idempotency.purgeExpired())
     })
     lifecycle.every(VERIFY_MS, 'ledger check', async function checkLedger() {
-      metrics.ledgerDrift((await verifyLedger(store)).problems.length)
+      const found = await takeTurn('ledger-check', VERIFY_MS, () => verifyLedger(store))
+      if (found) bus.publish(DRIFT, String(found.problems.length))
     })
+    // Whoever checked, all show the result: a process that checks no more would show an old one for ever.
+    bus.subscribe(DRIFT, (count) => metrics.ledgerDrift(Number(count)))
     const sweeper = createSweeper({
-      ledger,
+      ledger: { expireDue: async () => (await takeTurn('sweep', SWEEP_MS, () => ledger.expireDue())) ?? 0 },
       clock,
       everyMs: SWEEP_MS,
       onError: (err) => app.log.error({ err }, 'sweep failed')
@@ -113,5 +119,10 @@ export default fp(
       await sweeper.stop()
     })
   },
-  { name: 'credits', dependencies: ['store', 'lifecycle', 'metrics'] }
+  { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics'] }
 )
+
+/** The key of the lease that has a place for each prediction of the user that may run at once. */
+function placesOf({ userId }: Exchange): string {
+  return `runs:${userId}`
+}

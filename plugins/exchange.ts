@@ -122,8 +122,11 @@ export default fp(
       for (const running of exchanges.values()) running.stop('drained')
     })
     app.lifecycle.every(SESSION_LEASE_MS / 4, 'session leases', async function renewLeases() {
-      for (const [runId, { sessionId }] of exchanges)
-        await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+      // One that was lost, because Redis started empty, is taken again here.
+      const renewals = [...exchanges].map(([runId, { sessionId }]) =>
+        app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)
+      )
+      await Promise.all(renewals)
       await Promise.allSettled([...keyedRuns].map((run) => app.idempotency.renew(run)))
     })
 
