@@ -79,7 +79,7 @@ export default (async function service(app) {
       version,
       auth_mode: 'local',
       accounting_mode: 'internal',
-      store: 'sqlite',
+      store: app.store.kind,
       upstream: app.parts.isDemo ? ('demo' as const) : ('flowise' as const),
       limits: {
         body_bytes: app.config.limits.bodyBytes,

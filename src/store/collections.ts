@@ -198,7 +198,11 @@ export const collections: CollectionSpec[] = [
     indexes: [['role', 'isActive'], ['createdAt']]
   },
   { name: 'token_families', indexes: [['userId'], ['expiresAt']] },
-  { name: 'refresh_tokens', indexes: [['familyId'], ['expiresAt']] },
+  {
+    name: 'refresh_tokens',
+    indexes: [['familyId'], ['expiresAt']],
+    appendedFrom: ['token_families', 'refresh_tokens']
+  },
   { name: 'revoked_tokens', indexes: [['expiresAt']] },
   { name: 'chatflows', indexes: [['status'], ['createdAt']] },
   {
@@ -212,11 +216,12 @@ export const collections: CollectionSpec[] = [
     name: 'sessions',
     indexes: [['userId', 'createdAt']]
   },
-  { name: 'messages', indexes: [['sessionId', 'position']] },
+  { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
   {
     name: 'ledger_entries',
-    indexes: [['accountId', 'at']]
+    indexes: [['accountId', 'at']],
+    appendedFrom: ['accounts']
   },
   { name: 'requests', indexes: [['expiresAt']] },
   {

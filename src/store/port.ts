@@ -32,7 +32,10 @@ export interface Change {
   unset?: string[]
 }
 
-/** A document of another collection that appears there exactly once if and only if the operation applied. */
+/**
+ * A document of another collection that appears there exactly once if and only if the operation applied. Its id is new and
+ * never used again: SQLite refuses the operation otherwise, MongoDB keeps the document that was there first.
+ */
 export interface Append {
   collection: string
   document: Document
@@ -63,9 +66,12 @@ export interface Collection<D extends Document> {
 }
 
 export interface Store {
+  readonly kind: 'sqlite' | 'mongodb'
   collection<D extends Document>(name: string): Collection<D>
   /** Resolves when the store answers. @throws store_unavailable */
   ping(): Promise<void>
+  /** Finishes what processes that died have left; whoever reads would do it too, only later. Needed about every ten seconds. */
+  maintain(): Promise<void>
   /** Waits for what is under way, then releases the store. */
   close(): Promise<void>
 }
@@ -73,10 +79,12 @@ export interface Store {
 /** What an adapter must know of a collection; the list is collections.ts. */
 export interface CollectionSpec {
   name: string
-  /** Members that are unique together; documents lacking one of them are outside the rule. */
+  /** Members that are unique together: texts, never null. Documents lacking one of them are outside the rule. */
   unique?: string[][]
   /** Members of one index, in order: equality members first, then the order member (ties by id are added). */
   indexes?: string[][]
   /** Members that may never become negative, checked by the database itself where it can. */
   nonNegative?: string[]
+  /** Collections whose operations append to this one; such a collection has no unique members. */
+  appendedFrom?: string[]
 }

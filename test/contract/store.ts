@@ -1,5 +1,4 @@
 import type { Test } from 'tap'
-import { AppError } from '../../src/errors.ts'
 import type { Opened, Thing, WithThings } from './things.ts'
 import { queryContract } from './store-queries.ts'
 
@@ -75,8 +74,8 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
       t.equal(await things.insert({ id: 'b', name: 'x' }), false)
       t.equal(await things.insert({ id: 'b', left: 'l', right: 'r' }), false)
       t.equal(await things.insert({ id: 'b', left: 'l' }), true)
-      t.equal(await things.insert({ id: 'c', left: 'l', name: null }), true)
-      t.equal(await things.insert({ id: 'd', name: null }), true)
+      t.equal(await things.insert({ id: 'c', left: 'l' }), true)
+      t.equal(await things.insert({ id: 'd' }), true)
       t.equal(await things.update('b', {}, { set: { name: 'x' } }), false)
       t.equal(await things.update('b', {}, { set: { right: 'r' } }), false)
       t.strictSame(await things.get('b'), { id: 'b', left: 'l' })
@@ -168,22 +167,58 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
     t.strictSame(await notes.get('n1'), { id: 'n1', thingId: 'a', body: 'ü\ud800' })
   })
 
-  withThings('an append that was there before undoes its write and no other', async (t, things, opened) => {
+  withThings(
+    'what was appended is seen at once, changed and removed by whoever comes next',
+    async (t, things, opened) => {
+      const notes = opened.store.collection<Thing>('notes')
+      for (let i = 0; i < 10; i++) {
+        const append = [`a${i}`, `b${i}`, `c.$%${i}`].map((id) => ({
+          collection: 'notes',
+          document: { id, thingId: `t${i}`, n: i }
+        }))
+        await things.insert({ id: `t${i}` }, append)
+        t.equal(await notes.update(`a${i}`, { equal: { n: i } }, { inc: { n: 1 } }), true)
+        t.equal((await notes.get(`c.$%${i}`))?.['n'], i)
+        t.equal(await notes.remove(`b${i}`, { equal: { n: i + 1 } }), false)
+        t.equal(await notes.remove(`b${i}`, { equal: { n: i } }), true)
+        t.equal(await notes.remove(`b${i}`), false)
+        t.equal(await notes.get(`b${i}`), undefined)
+        t.equal(await notes.update(`b${i}`, {}, { set: { n: 0 } }), false)
+        t.equal(await notes.count({ equal: { thingId: `t${i}` } }), 2)
+      }
+      t.equal(await notes.count({}), 20)
+      await opened.store.maintain()
+      t.equal((await notes.list({ limit: 100 })).length, 20)
+    }
+  )
+
+  withThings('a document that goes leaves what it appended', async (t, things, opened) => {
     const notes = opened.store.collection<Thing>('notes')
-    const note = (id: string) => [{ collection: 'notes', document: { id } }]
-    await things.insert({ id: 'a', rank: 0 }, note('n1'))
-    const [first, second, third] = await Promise.allSettled([
-      things.update('a', {}, { inc: { left_: 1 } }, note('n2')),
-      things.update('a', {}, { inc: { rank: 1 } }, [...note('n3'), ...note('n1')]),
-      things.update('a', {}, { inc: { right_: 1 } }, note('n4'))
-    ])
-    t.same([first.status, second.status, third.status], ['fulfilled', 'rejected', 'fulfilled'])
-    t.notOk(
-      second.status === 'rejected' && second.reason instanceof AppError,
-      'a fault of the caller, not of the store'
-    )
-    t.strictSame(await things.get('a'), { id: 'a', rank: 0, left_: 1, right_: 1 })
-    t.equal(await notes.count({}), 3)
+    await things.insert({ id: 'a' }, [{ collection: 'notes', document: { id: 'n1' } }])
+    t.equal(await things.remove('a', { exists: { name: true } }), false)
+    t.equal(await things.remove('a'), true)
+    t.strictSame(await notes.get('n1'), { id: 'n1' })
+    t.equal(await things.insert({ id: 'a' }), true)
+  })
+
+  withThings('a document takes more appends than wait for publishing at any time', async (t, things, opened) => {
+    await things.insert({ id: 'a', n: 0 })
+    const append = (i: number) => [{ collection: 'notes', document: { id: `n${i}` } }]
+    const updates = Array.from({ length: 300 }, (_, i) => things.update('a', {}, { inc: { n: 1 } }, append(i)))
+    t.equal((await Promise.all(updates)).filter(Boolean).length, 300)
+    t.equal(await opened.store.collection('notes').count({}), 300)
+    t.strictSame(await things.get('a'), { id: 'a', n: 300 })
+  })
+
+  withThings('appending where nobody declared it is a programming fault', async (t, things, opened) => {
+    const document = { id: 'n1' }
+    await t.rejects(things.insert({ id: 'a' }, [{ collection: 'things', document }]))
+    await t.rejects(things.insert({ id: 'a' }, [{ collection: 'nothing', document }]))
+    t.equal(await things.get('a'), undefined)
+    await things.insert({ id: 'b' })
+    await t.rejects(things.update('b', {}, { set: { n: 1 } }, [{ collection: 'things', document }]))
+    await t.rejects(opened.store.collection('notes').insert({ id: 'n' }, [{ collection: 'notes', document }]))
+    t.strictSame(await things.get('b'), { id: 'b' })
   })
 
   withThings(

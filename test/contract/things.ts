@@ -26,7 +26,7 @@ export const contractSpecs: CollectionSpec[] = [
     indexes: [['kind', 'rank'], ['rank']],
     nonNegative: ['amount']
   },
-  { name: 'notes', indexes: [['thingId']] }
+  { name: 'notes', indexes: [['thingId']], appendedFrom: ['things'] }
 ]
 
 /** Registers one case of the contract, with a fresh store of its own. */

@@ -12,6 +12,8 @@ import { openStore } from '../../src/store/open.ts'
 import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { listQueries } from '../../src/store/sqlite/sql.ts'
+import { AppError } from '../../src/errors.ts'
+import { contractSpecs, type Thing } from '../contract/things.ts'
 
 t.test('the queries of every day use an index and need no sorting', async (t) => {
   const path = join(t.testdir(), 'plan.db')
@@ -161,3 +163,21 @@ for (const delay of [3, 40, 200]) {
     t.equal(found.filter((row) => row === undefined).length, 0)
   })
 }
+
+t.test('an append that was there before undoes its write and no other', async (t) => {
+  const store = createSqliteStore({ path: join(t.testdir(), 'appends.db'), specs: contractSpecs })
+  t.teardown(() => store.close())
+  const things = store.collection<Thing>('things')
+  const notes = store.collection<Thing>('notes')
+  const note = (id: string) => [{ collection: 'notes', document: { id } }]
+  await things.insert({ id: 'a', rank: 0 }, note('n1'))
+  const [first, second, third] = await Promise.allSettled([
+    things.update('a', {}, { inc: { left_: 1 } }, note('n2')),
+    things.update('a', {}, { inc: { rank: 1 } }, [...note('n3'), ...note('n1')]),
+    things.update('a', {}, { inc: { right_: 1 } }, note('n4'))
+  ])
+  t.same([first.status, second.status, third.status], ['fulfilled', 'rejected', 'fulfilled'])
+  t.notOk(second.status === 'rejected' && second.reason instanceof AppError, 'a fault of the caller, not of the store')
+  t.strictSame(await things.get('a'), { id: 'a', rank: 0, left_: 1, right_: 1 })
+  t.equal(await notes.count({}), 3)
+})

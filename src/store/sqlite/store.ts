@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import { checkAppends, checkDocument, checkLimit, specsByName } from '../checks.ts'
 import type { Append, Collection, CollectionSpec, Document, Store } from '../port.ts'
 import { createGroupCommit } from './commit.ts'
 import { isTaken, portError } from './errors.ts'
@@ -34,15 +35,15 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
   }
   const prepare = createStatementCache(db)
   const commits = createGroupCommit(db)
-  const known = new Set(specs.map((spec) => spec.name))
+  const specOf = specsByName(specs)
 
   function collection<D extends Document>(name: string): Collection<D> {
-    if (!known.has(name)) throw new Error(`Unknown collection: ${name}`)
-    const table = tableName(name)
+    const table = tableName(specOf(name).name)
     return {
       async insert(document, append = []) {
         const row = rowOf(document)
-        const appended = append.map((item) => appendTo(prepare, known, item))
+        checkAppends(name, append, specOf)
+        const appended = append.map((item) => appendTo(prepare, item))
         const write = () => {
           const done =
             prepare(`insert into ${table} (id, doc) values (?, ?) on conflict do nothing`).run(...row).changes === 1
@@ -59,7 +60,8 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
       },
       async update(id, guard, change, append = []) {
         const { sql, values } = updateOf(table, changeExpression(change), id, guardCondition(guard))
-        const appended = append.map((item) => appendTo(prepare, known, item))
+        checkAppends(name, append, specOf)
+        const appended = append.map((item) => appendTo(prepare, item))
         const write = () => {
           const done = runUnlessTaken(prepare(sql), values)
           if (done) for (const put of appended) put()
@@ -73,7 +75,7 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
         return id.isWellFormed() && commits.add(() => prepare(sql).run(id, ...condition.values).changes === 1, false)
       },
       async list(query) {
-        if (!(query.limit >= 1 && query.limit <= 1000)) throw new Error(`Limit out of range: ${query.limit}`)
+        checkLimit(query.limit)
         return reading(() => {
           const found: D[] = []
           for (const { sql, values } of listQueries(table, query)) {
@@ -93,10 +95,13 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
   }
 
   return {
+    kind: 'sqlite',
     collection,
     async ping() {
       reading(() => prepare('select 1').get())
     },
+    // A transaction leaves nothing half done.
+    async maintain() {},
     async close() {
       if (!db.isOpen) return
       await commits.end()
@@ -127,7 +132,7 @@ function reading<T>(read: () => T): T {
 }
 
 function rowOf(document: Document): [id: string, doc: string] {
-  if (!document.id.isWellFormed()) throw new Error('An id is well-formed text')
+  checkDocument(document)
   return [document.id, JSON.stringify(document)]
 }
 
@@ -156,8 +161,7 @@ function runUnlessTaken(statement: StatementSync, values: SQLInputValue[]): bool
   }
 }
 
-function appendTo(prepare: Prepare, known: Set<string>, { collection, document }: Append): () => void {
-  if (!known.has(collection)) throw new Error(`Unknown collection: ${collection}`)
+function appendTo(prepare: Prepare, { collection, document }: Append): () => void {
   const sql = `insert into ${tableName(collection)} (id, doc) values (?, ?)`
   const row = rowOf(document)
   return () => {

@@ -1,0 +1,64 @@
+import type { Append, Change, CollectionSpec, Document } from './port.ts'
+
+const SEGMENT = /^[A-Za-z0-9_:-]{1,128}$/
+
+/** The segments of a path of the port. A malformed one is a programming fault. */
+export function segmentsOf(path: string): string[] {
+  const segments = path.split('.')
+  for (const segment of segments) if (!SEGMENT.test(segment)) throw new Error(`Malformed path: ${JSON.stringify(path)}`)
+  return segments
+}
+
+/** Refuses a change that does not mean the same in every store: a path changed twice, a number that is not exact. */
+export function checkChange({ set = {}, inc = {}, max = {}, unset = [] }: Change): void {
+  const paths = [...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset]
+  for (const path of paths) segmentsOf(path)
+  for (const [path, value] of Object.entries(set))
+    if (JSON.stringify(value) === undefined) throw new Error(`Nothing to set at ${path}: use unset`)
+  for (const [path, by] of Object.entries(inc))
+    if (!Number.isSafeInteger(by)) throw new Error(`Not a safe integer at ${path}: ${by}`)
+  for (const [path, value] of Object.entries(max))
+    if (!Number.isFinite(value)) throw new Error(`Not a number at ${path}: ${value}`)
+  refuseOverlap(paths)
+}
+
+/** MongoDB refuses two changes of one path in one update, and SQLite would apply them in an order nobody chose. */
+function refuseOverlap(paths: string[]): void {
+  const whole = new Set(paths)
+  if (whole.size < paths.length) throw new Error(`A path is changed twice: ${paths.join(', ')}`)
+  for (const path of paths) {
+    if (path === 'id') throw new Error('The id of a document never changes')
+    for (let dot = path.indexOf('.'); dot > 0; dot = path.indexOf('.', dot + 1)) {
+      if (whole.has(path.slice(0, dot))) throw new Error(`A path and its parent are changed together: ${path}`)
+    }
+  }
+}
+
+/** Refuses an id that has no UTF-8 form. */
+export function checkDocument({ id }: Document): void {
+  if (!id.isWellFormed()) throw new Error('An id is well-formed text')
+}
+
+/** The collections of a store by name. A name that nobody declared is a programming fault, when asked for. */
+export function specsByName(specs: CollectionSpec[]): (name: string) => CollectionSpec {
+  const known = new Map(specs.map((spec) => [spec.name, spec]))
+  return (name) => {
+    const spec = known.get(name)
+    if (!spec) throw new Error(`Unknown collection: ${name}`)
+    return spec
+  }
+}
+
+/** Refuses to append where the collection does not say so: a store may look for its documents where they come from. */
+export function checkAppends(source: string, append: Append[], specOf: (name: string) => CollectionSpec): void {
+  for (const { collection, document } of append) {
+    if (!specOf(collection).appendedFrom?.includes(source))
+      throw new Error(`${collection} does not say that ${source} appends to it`)
+    checkDocument(document)
+  }
+}
+
+/** Refuses a page that is empty or too long. */
+export function checkLimit(limit: number): void {
+  if (!(limit >= 1 && limit <= 1000)) throw new Error(`Limit out of range: ${limit}`)
+}

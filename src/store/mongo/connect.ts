@@ -1,0 +1,94 @@
+import { MongoClient, type MongoClientOptions, MongoParseError, MongoServerError } from 'mongodb'
+import type { Clock } from '../../clock.ts'
+import type { CollectionSpec, Store } from '../port.ts'
+import { createCalls } from './calls.ts'
+import { createIndexes } from './schema.ts'
+import { createMongoStore } from './store.ts'
+
+/** Connections, unless the URL says `maxPoolSize`. */
+const POOL_SIZE = 50
+/** Calls under way per connection before the rest is refused at once. */
+const CALLS_PER_CONNECTION = 20
+const UNAUTHORIZED = 13
+const AUTHENTICATION_FAILED = 18
+
+export interface MongoAddress {
+  /** A MongoDB connection string; its options win over the defaults here. */
+  url: string
+  database: string
+}
+
+export interface ConnectOptions {
+  specs: CollectionSpec[]
+  clock: Clock
+  /** For a look from outside: nothing is created. */
+  readOnly?: boolean
+}
+
+/**
+ * Connects, makes the indexes and answers the store with its client. Fails within seconds, with a sentence for the
+ * operator that names MONGODB_URL and neither address nor password.
+ */
+export async function connectMongo(
+  { url, database }: MongoAddress,
+  { specs, clock, readOnly = false }: ConnectOptions
+): Promise<{ store: Store; client: MongoClient }> {
+  const client = clientOf(url)
+  try {
+    await client.connect()
+    const db = client.db(database)
+    // The first call that needs rights in this database; a ping needs none.
+    await db.collection('meta').findOne({}, { projection: { _id: 1 } })
+    if (!readOnly) await createIndexes(db, specs)
+    const calls = createCalls(client.options.maxPoolSize * CALLS_PER_CONNECTION)
+    const disconnect = () => client.close()
+    return { store: createMongoStore({ db, specs, clock, calls, disconnect }), client }
+  } catch (error) {
+    await client.close().catch(() => {})
+    throw new Error(sentenceFor(error, database), { cause: error })
+  }
+}
+
+function clientOf(url: string): MongoClient {
+  try {
+    return new MongoClient(url, { ...defaults(url), ...fixed })
+  } catch (error) {
+    throw new Error(`MONGODB_URL cannot be read: ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+/** Options given in code win over those of the URL: a default is given only where the URL says nothing. */
+function defaults(url: string): MongoClientOptions {
+  const isSaid = (name: string) => new RegExp(`[?&]${name}=`, 'i').test(url)
+  const options = {
+    maxPoolSize: POOL_SIZE,
+    waitQueueTimeoutMS: 2_000,
+    serverSelectionTimeoutMS: 3_000,
+    connectTimeoutMS: 3_000,
+    socketTimeoutMS: 10_000,
+    heartbeatFrequencyMS: 2_000
+  }
+  const unsaid = Object.entries(options).filter(([name]) => !isSaid(name))
+  return {
+    ...Object.fromEntries(unsaid),
+    // Acknowledged means: on the disk, and on so many members that no election takes it back.
+    ...(isSaid('w') ? {} : { writeConcern: { w: 'majority', journal: true } })
+  }
+}
+
+/** What the ledger relies on: no write twice behind its back, no read of an old state. */
+const fixed: MongoClientOptions = { retryWrites: false, readPreference: 'primary', appName: 'flowise-gateway' }
+
+function sentenceFor(error: unknown, database: string): string {
+  if (error instanceof MongoServerError && error.code === AUTHENTICATION_FAILED)
+    return 'MONGODB_URL: the server refuses this user or password.'
+  if (error instanceof MongoServerError && error.code === UNAUTHORIZED)
+    return `MONGODB_URL: this user may not read, write and make indexes in the database ${database}.`
+  if (error instanceof MongoServerError) return `MONGODB_URL: the server refused: ${error.codeName ?? error.code}.`
+  return 'MONGODB_URL: no MongoDB answers there. Check host, port, TLS and firewall, and that the server runs.'
+}
+
+/** The driver's reasons name options and forms, not values; anything else is kept to ourselves. */
+function reasonOf(error: unknown): string {
+  return error instanceof MongoParseError ? error.message : 'it is no MongoDB connection string.'
+}

@@ -1,0 +1,103 @@
+import type { Document as BsonDocument } from 'mongodb'
+import { checkChange } from '../checks.ts'
+import type { Append, Change, CollectionSpec, Document } from '../port.ts'
+import { storedPath } from './filter.ts'
+import { fromStored, storedName, toStored } from './values.ts'
+
+/** One appended document that waits in its source to be published. */
+export interface Waiting {
+  collection: string
+  document: StoredDocument
+}
+
+/** A document as MongoDB keeps it: the id is `_id`, and some members are the adapter's own. */
+export interface StoredDocument {
+  _id: string
+  /** Appended documents that are not in their collection yet, by key. */
+  _outbox?: Record<string, Waiting>
+  /** The keys of the outbox in order: what an index can find. */
+  _pending?: string[]
+  /** When it was removed (epoch ms): nothing else is left of it. Only where others append, so that a late copy finds its id taken. */
+  _removedAt?: number
+  [member: string]: unknown
+}
+
+const OWN = ['_outbox', '_pending', '_removedAt']
+/** What readers of the port do not need to be sent. */
+export const WITHOUT_OUTBOX = { _outbox: 0, _pending: 0 } as const
+
+export function toDocument({ id, ...members }: Document, append: Append[] = []): StoredDocument {
+  const stored = toStored(members)
+  const document: StoredDocument = { _id: id, ...(stored as Record<string, unknown>) }
+  if (append.length === 0) return document
+  const waiting = append.map(waitingOf)
+  return { ...document, _outbox: Object.fromEntries(waiting), _pending: waiting.map(([key]) => key) }
+}
+
+/** The document as callers of the port know it. Its type is what they put there. */
+export function fromDocument<D extends Document>({ _id, ...members }: StoredDocument): D {
+  for (const name of OWN) delete members[name]
+  return { id: _id, ...(fromStored(members) as object) } as D
+}
+
+/** The change as one update; what is appended goes into the outbox with it. */
+export function updateOf(change: Change, append: Append[]): BsonDocument {
+  checkChange(change)
+  const waiting = append.map(waitingOf)
+  const set = [
+    ...Object.entries(change.set ?? {}).map(([path, value]) => [storedPath(path), toStored(value)] as const),
+    ...waiting.map(([key, item]) => [`_outbox.${key}`, item] as const)
+  ]
+  const unset = (change.unset ?? []).map((path) => [storedPath(path), ''] as const)
+  const parts: [string, object][] = [
+    ['$set', Object.fromEntries(set)],
+    ['$inc', change.inc ?? {}],
+    ['$max', change.max ?? {}],
+    ['$unset', Object.fromEntries(unset)],
+    ['$push', waiting.length > 0 ? { _pending: { $each: waiting.map(([key]) => key) } } : {}]
+  ]
+  return Object.fromEntries(parts.filter(([, members]) => Object.keys(members).length > 0))
+}
+
+/** The update that takes published documents out of the outbox. */
+export function withoutWaiting(keys: string[]): BsonDocument {
+  return { $unset: Object.fromEntries(keys.map((key) => [`_outbox.${key}`, ''])), $pullAll: { _pending: keys } }
+}
+
+/** The key of an appended document in the outbox; collection first, so that a range of keys is one collection. */
+export function outboxKey(collection: string, id: string): string {
+  return `${collection}:${storedName(id)}`
+}
+
+export function waitingOf({ collection, document }: Append): [key: string, waiting: Waiting] {
+  return [outboxKey(collection, document.id), { collection, document: toDocument(document) }]
+}
+
+/**
+ * What must be there so that no member becomes negative, as MongoDB itself has no such rule: each decrement asks for what it
+ * takes. Members that a change sets to a negative number are refused here.
+ */
+export function lowerBounds(
+  { name, nonNegative = [] }: CollectionSpec,
+  { set, inc, max }: Change
+): [path: string, bound: number][] {
+  return nonNegative.flatMap((path): [string, number][] => {
+    const value = set?.[path] ?? max?.[path]
+    if (typeof value === 'number' && value < 0) throw negative(name, path)
+    const by = inc?.[path] ?? 0
+    return by < 0 ? [[path, -by]] : []
+  })
+}
+
+/** Refuses a new document with a negative member where there may be none. */
+export function checkNonNegative({ name, nonNegative = [] }: CollectionSpec, document: Document): void {
+  for (const path of nonNegative) {
+    const value = Object.entries(document).find(([member]) => member === path)?.[1]
+    if (typeof value === 'number' && value < 0) throw negative(name, path)
+  }
+}
+
+/** The programming fault of a write that no guard of its caller stopped. */
+export function negative(collection: string, path: string): Error {
+  return new Error(`${collection}.${path} would become negative`)
+}

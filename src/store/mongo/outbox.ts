@@ -1,0 +1,131 @@
+import type { Collection, Db } from 'mongodb'
+import type { Append, CollectionSpec } from '../port.ts'
+import { type StoredDocument, waitingOf, withoutWaiting, outboxKey } from './document.ts'
+import { areAllTaken } from './errors.ts'
+
+/** Documents published in one round. */
+const BATCH = 200
+/** More wait in their sources only, and are found there. */
+const MAX_QUEUED = 10_000
+
+/** Brings appended documents from the documents they came with into their own collections, each exactly once. */
+export interface Outbox {
+  /** Publishes in the background what was just written with this document. */
+  publishSoon(source: string, id: string, append: Append[]): void
+  /** Publishes what waits for this collection, or for this document of it; true if anything did. */
+  flush(target: CollectionSpec, id?: string): Promise<boolean>
+  /** Publishes what waits in this document; true if anything did. */
+  empty(source: string, id: string): Promise<boolean>
+  /** Resolves when the background is idle. */
+  settled(): Promise<void>
+}
+
+interface Item {
+  source: string
+  sourceId: string
+  key: string
+  target: string
+  document: StoredDocument
+}
+
+/**
+ * The outbox over this database. Publishing inserts a document by its id (there already: done) and then takes it out of its
+ * source, so that any number of processes may do it at once, and die at any point. `run` makes the calls.
+ */
+export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise<T>): Outbox {
+  let queue: Item[] = []
+  let pumping: Promise<void> | undefined
+  const emptying = new Map<string, Promise<boolean>>()
+
+  const collection = (name: string): Collection<StoredDocument> => db.collection<StoredDocument>(name)
+
+  async function publish(items: Item[]): Promise<void> {
+    const perTarget = Map.groupBy(items, ({ target }) => target)
+    await Promise.all([...perTarget].map(([target, group]) => insertAll(target, group)))
+    const perSource = Map.groupBy(items, ({ source }) => source)
+    await Promise.all([...perSource].map(([source, group]) => takeOut(source, group)))
+  }
+
+  async function insertAll(target: string, items: Item[]): Promise<void> {
+    const documents = items.map(({ document }) => document)
+    await run(async () => {
+      try {
+        await collection(target).insertMany(documents, { ordered: false })
+      } catch (error) {
+        if (!areAllTaken(error)) throw error
+      }
+    })
+  }
+
+  async function takeOut(source: string, items: Item[]): Promise<void> {
+    const perDocument = Map.groupBy(items, ({ sourceId }) => sourceId)
+    const updates = [...perDocument].map(([_id, group]) => ({
+      updateOne: { filter: { _id }, update: withoutWaiting(group.map(({ key }) => key)) }
+    }))
+    await run(() => collection(source).bulkWrite(updates, { ordered: false }))
+  }
+
+  /** What could not be published stays in its source, where the next reader or the next relay finds it. */
+  async function pump(): Promise<void> {
+    while (queue.length > 0) {
+      const batch = queue.slice(0, BATCH)
+      queue = queue.slice(BATCH)
+      await publish(batch).catch(() => {
+        queue = []
+      })
+    }
+    pumping = undefined
+  }
+
+  async function publishFrom(source: string, filter: Record<string, unknown>, prefix: string): Promise<boolean> {
+    let found = false
+    for (;;) {
+      const documents = await run(() =>
+        collection(source)
+          .find(filter, { projection: { _outbox: 1, _pending: 1 }, limit: BATCH })
+          .toArray()
+      )
+      const items = documents.flatMap((document) => itemsOf(source, document, prefix))
+      if (items.length > 0) await publish(items)
+      found ||= items.length > 0
+      if (documents.length < BATCH) return found
+    }
+  }
+
+  return {
+    publishSoon(source, sourceId, append) {
+      if (queue.length >= MAX_QUEUED) return
+      for (const item of append) {
+        const [key, { collection: target, document }] = waitingOf(item)
+        queue.push({ source, sourceId, key, target, document })
+      }
+      pumping ??= Promise.resolve().then(pump)
+    },
+    async flush({ name, appendedFrom = [] }, id) {
+      const prefix = `${name}:`
+      // Of an array, each bound may be met by another element; what is not of this collection is left out later.
+      const waits = id === undefined ? { $gt: prefix, $lt: `${name};` } : outboxKey(name, id)
+      const found = await Promise.all(appendedFrom.map((source) => publishFrom(source, { _pending: waits }, prefix)))
+      return found.includes(true)
+    },
+    empty(source, _id) {
+      // Whoever finds a full outbox waits for the same round.
+      const key = `${source}/${_id}`
+      const running =
+        emptying.get(key) ??
+        publishFrom(source, { _id, '_pending.0': { $exists: true } }, '').finally(() => emptying.delete(key))
+      emptying.set(key, running)
+      return running
+    },
+    async settled() {
+      await pumping
+    }
+  }
+}
+
+function itemsOf(source: string, { _id, _outbox = {}, _pending = [] }: StoredDocument, prefix: string): Item[] {
+  return _pending.flatMap((key) => {
+    const waiting = key.startsWith(prefix) ? _outbox[key] : undefined
+    return waiting ? [{ source, sourceId: _id, key, target: waiting.collection, document: waiting.document }] : []
+  })
+}

@@ -1,0 +1,69 @@
+import { setTimeout } from 'node:timers/promises'
+import { type Db, type IndexDescription, MongoServerError } from 'mongodb'
+import type { CollectionSpec } from '../port.ts'
+
+const NOT_IMPLEMENTED = 238
+const NO_SUCH_COLLECTION = 26
+/** Creating one collection in several processes at once may fail in all but one of them. */
+const TRIES = 5
+const PAUSE_MS = 200
+
+/** Makes the indexes of every collection, and with them the collections; what is there already stays. Safe to run in many processes at once. */
+export async function createIndexes(db: Db, specs: CollectionSpec[]): Promise<void> {
+  const sources = new Set(specs.flatMap(({ appendedFrom = [] }) => appendedFrom))
+  for (const spec of specs) {
+    if (spec.appendedFrom && spec.unique) throw new Error(`${spec.name} is appended to and cannot have unique members`)
+    await createMissing(db, spec.name, indexesOf(spec, sources.has(spec.name)))
+  }
+}
+
+function indexesOf({ unique = [], indexes = [], appendedFrom }: CollectionSpec, isSource: boolean): IndexDescription[] {
+  return [
+    ...unique.map((members) => ({
+      name: `unique_${members.join('_')}`,
+      key: Object.fromEntries(members.map((member) => [member, 1 as const])),
+      unique: true,
+      // Only documents that have all of them as texts: neither an absent member nor a null collides.
+      partialFilterExpression: Object.fromEntries(members.map((member) => [member, { $gte: '' }]))
+    })),
+    ...indexes.map((members) => ({
+      name: `by_${members.join('_')}`,
+      key: Object.fromEntries([...members, '_id'].map((member) => [member, 1 as const]))
+    })),
+    ...(isSource ? [{ name: 'pending', key: { _pending: 1 as const }, sparse: true }] : []),
+    ...(appendedFrom ? [{ name: 'removed', key: { _removedAt: 1 as const }, sparse: true }] : [])
+  ]
+}
+
+/** Names say what an index is made of, so one that is there under its name need not be looked at. */
+async function createMissing(db: Db, name: string, indexes: IndexDescription[]): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const there = await indexNames(db, name)
+      for (const index of indexes) if (!there.has(index.name)) await create(db, name, index)
+      return
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof MongoServerError)) throw error
+      await setTimeout(PAUSE_MS * tries)
+    }
+  }
+}
+
+async function indexNames(db: Db, name: string): Promise<Set<string | undefined>> {
+  try {
+    return new Set((await db.collection(name).indexes()).map((index) => index.name))
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === NO_SUCH_COLLECTION) return new Set()
+    throw error
+  }
+}
+
+/** FerretDB has no partial indexes; in its unique ones, absent members do not collide in the first place. */
+async function create(db: Db, name: string, { partialFilterExpression, ...index }: IndexDescription): Promise<void> {
+  try {
+    await db.collection(name).createIndexes([{ ...index, ...(partialFilterExpression && { partialFilterExpression }) }])
+  } catch (error) {
+    if (!(error instanceof MongoServerError) || error.code !== NOT_IMPLEMENTED) throw error
+    await db.collection(name).createIndexes([index])
+  }
+}

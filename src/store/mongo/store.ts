@@ -1,0 +1,185 @@
+import type { Collection as MongoCollection, Db, Filter } from 'mongodb'
+import type { Clock } from '../../clock.ts'
+import { checkAppends, checkDocument, checkLimit, specsByName } from '../checks.ts'
+import type { Collection, CollectionSpec, Document, Guard, Store } from '../port.ts'
+import type { Calls } from './calls.ts'
+import {
+  checkNonNegative,
+  fromDocument,
+  lowerBounds,
+  negative,
+  type StoredDocument,
+  toDocument,
+  updateOf,
+  WITHOUT_OUTBOX
+} from './document.ts'
+import { isTaken, unavailable } from './errors.ts'
+import { filterOf, keysetOf, sortOf } from './filter.ts'
+import { createOutbox } from './outbox.ts'
+
+/** Appended documents that may wait in one source; beyond, they are published before more are added. */
+const MAX_WAITING = 256
+/** Repetitions of a write because its source's outbox was full, or not empty, again. */
+const MAX_TRIES = 20
+/** How long a removed id stays taken: far longer than a copy of its document can be under way. */
+const TOMBSTONE_MS = 3_600_000
+
+const HAS_ROOM = { [`_pending.${MAX_WAITING - 1}`]: { $exists: false } }
+const NOTHING_WAITS = { '_pending.0': { $exists: false } }
+const NOT_REMOVED = { _removedAt: { $exists: false } }
+
+export interface MongoOptions {
+  db: Db
+  specs: CollectionSpec[]
+  clock: Clock
+  calls: Calls
+  /** Releases the connections. */
+  disconnect: () => Promise<void>
+}
+
+/**
+ * The storage port over MongoDB: each operation is one write with classic operators, and no transaction. Appended documents
+ * travel in an outbox inside the document they were written with; whoever reads their collection publishes them first (ADR 7).
+ */
+export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoOptions): Store {
+  const { run } = calls
+  const specOf = specsByName(specs)
+  const outbox = createOutbox(db, run)
+
+  function collection<D extends Document>(name: string): Collection<D> {
+    const spec = specOf(name)
+    const isTarget = spec.appendedFrom !== undefined
+    const alive = isTarget ? NOT_REMOVED : {}
+    const documents: MongoCollection<StoredDocument> = db.collection(name)
+
+    /** Why a write met no document although the caller's guard holds; undefined if it does not. */
+    async function blockOf(own: Filter<StoredDocument>, bounds: [string, number][]): Promise<Block | undefined> {
+      const projection = Object.fromEntries(['_pending', ...bounds.map(([path]) => path)].map((path) => [path, 1]))
+      const found = await run(() => documents.findOne(own, { projection }))
+      if (found === null) return undefined
+      const short = bounds.find(([path, bound]) => !(Number(found[path] ?? 0) >= bound))
+      if (short) throw negative(name, short[0])
+      return (found._pending ?? []).length > 0 ? 'waiting' : 'gone'
+    }
+
+    /** Repeats a write until its document is met, or is not there as the guard wants it. */
+    async function applied(id: string, guard: Guard, { outbox: room, bounds }: Extra, write: Write): Promise<boolean> {
+      const own: Filter<StoredDocument> = { _id: id, ...alive, ...filterOf(guard) }
+      const hasExtra = room !== undefined || bounds.length > 0
+      const filter = { $and: [own, room ?? {}, filterOf({ gte: Object.fromEntries(bounds) })] }
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        if (await write(hasExtra ? filter : own)) return true
+        if (isTarget && tries === 0 && (await outbox.flush(spec, id))) continue
+        const block = hasExtra ? await blockOf(own, bounds) : undefined
+        if (block === undefined) return false
+        if (block === 'waiting') await outbox.empty(name, id)
+      }
+      throw unavailable(new Error('The outbox does not empty'))
+    }
+
+    return {
+      async insert(document, append = []) {
+        checkDocument(document)
+        checkNonNegative(spec, document)
+        checkAppends(name, append, specOf)
+        const stored = toDocument(document, append)
+        const isNew = await run(() =>
+          unlessTaken(
+            () => documents.insertOne(stored),
+            () => true
+          )
+        )
+        if (isNew) outbox.publishSoon(name, document.id, append)
+        return isNew
+      },
+      async get(id) {
+        if (!id.isWellFormed()) return undefined
+        if (isTarget) await outbox.flush(spec, id)
+        const found = await run(() => documents.findOne({ _id: id, ...alive }, { projection: WITHOUT_OUTBOX }))
+        return found === null ? undefined : fromDocument<D>(found)
+      },
+      async update(id, guard, change, append = []) {
+        checkAppends(name, append, specOf)
+        const update = updateOf(change, append)
+        const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
+        if (!id.isWellFormed()) return false
+        const isApplied = await applied(id, guard, extra, (filter) =>
+          run(() =>
+            unlessTaken(
+              () => documents.updateOne(filter, update),
+              ({ matchedCount }) => matchedCount === 1
+            )
+          )
+        )
+        if (isApplied && append.length > 0) outbox.publishSoon(name, id, append)
+        return isApplied
+      },
+      async remove(id, guard = {}) {
+        if (!id.isWellFormed()) return false
+        // What waits in a document belongs to other collections: it must not go with it.
+        return applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, (filter) =>
+          run(async () => {
+            if (!isTarget) return (await documents.deleteOne(filter)).deletedCount === 1
+            return (await documents.replaceOne(filter, { _removedAt: clock.now() })).modifiedCount === 1
+          })
+        )
+      },
+      async list(query) {
+        checkLimit(query.limit)
+        const filter = { $and: [filterOf(query.where ?? {}), keysetOf(query), alive] }
+        if (isTarget) await outbox.flush(spec)
+        const { limit } = query
+        const options = { sort: sortOf(query), limit, batchSize: limit, projection: WITHOUT_OUTBOX }
+        const found = await run(() => documents.find(filter, options).toArray())
+        return found.map((document) => fromDocument<D>(document))
+      },
+      async count(where) {
+        const filter = { $and: [filterOf(where), alive] }
+        if (isTarget) await outbox.flush(spec)
+        return run(() => documents.countDocuments(filter))
+      }
+    }
+  }
+
+  return {
+    kind: 'mongodb',
+    collection,
+    async ping() {
+      await run(() => db.command({ ping: 1 }))
+    },
+    async maintain() {
+      const before = clock.now() - TOMBSTONE_MS
+      for (const spec of specs) {
+        if (!spec.appendedFrom) continue
+        await outbox.flush(spec)
+        await run(() => db.collection(spec.name).deleteMany({ _removedAt: { $lt: before } }))
+      }
+    },
+    async close() {
+      if (calls.isEnded) return
+      await outbox.settled()
+      await calls.end()
+      await disconnect()
+    }
+  }
+}
+
+type Write = (filter: Filter<StoredDocument>) => Promise<boolean>
+
+/** Something waits in the outbox, or what was in the way a moment ago is gone. */
+type Block = 'waiting' | 'gone'
+
+/** Conditions of the adapter's own: room in the outbox or nothing in it, and what decrements ask for. */
+interface Extra {
+  outbox: Filter<StoredDocument> | undefined
+  bounds: [path: string, bound: number][]
+}
+
+async function unlessTaken<R>(write: () => Promise<R>, isDone: (result: R) => boolean): Promise<boolean> {
+  try {
+    return isDone(await write())
+  } catch (error) {
+    if (isTaken(error)) return false
+    throw error
+  }
+}
