@@ -4,26 +4,29 @@ import type { ConnectionError, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { problemBody } from './problem.ts'
-import { defaultHeaders } from './security-headers.ts'
+
+/** The headers that every reply has. */
+type StandingHeaders = Record<string, string> & { 'x-request-id': string }
 
 const details: Record<string, string> = {
   HPE_HEADER_OVERFLOW: 'The headers are too large.',
   ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time.'
 }
 
-/** Answers bytes that are no HTTP request, on the bare socket, and ends the connection. */
-export function answerBrokenRequest(error: ConnectionError, socket: Socket, requestId: string): void {
+/** Answers bytes that are no HTTP request, on the bare socket, and ends the connection; `standing` has the request id. */
+export function answerBrokenRequest(error: ConnectionError, socket: Socket, standing: StandingHeaders): void {
   if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
     socket.destroy()
     return
   }
   const detail = details[error.code]
-  const body = JSON.stringify(problemBody(new AppError('bad_request', detail ? { detail } : {}), requestId, ''))
+  const body = JSON.stringify(
+    problemBody(new AppError('bad_request', detail ? { detail } : {}), standing['x-request-id'], '')
+  )
   const headers = {
-    ...defaultHeaders,
+    ...standing,
     'content-type': 'application/problem+json',
     'content-length': String(Buffer.byteLength(body)),
-    'x-request-id': requestId,
     connection: 'close'
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)

@@ -1,7 +1,12 @@
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify'
+import fastify, {
+  type FastifyInstance,
+  type FastifyServerFactory,
+  type FastifyServerOptions,
+  LogController
+} from 'fastify'
 import administration from '../plugins/administration.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
@@ -31,6 +36,8 @@ import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
 import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
+import testStream from '../plugins/test-stream.ts'
+import tls from '../plugins/tls.ts'
 import users from '../plugins/users.ts'
 import type { Bcrypt } from './auth/bcrypt.ts'
 import type { Bus } from './bus/port.ts'
@@ -38,6 +45,7 @@ import { canonicalUrl } from './canonical-url.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Ids } from './ids.ts'
+import type { SecureEdge } from './secure-server.ts'
 import type { Store } from './store/port.ts'
 
 /** What buildApp is given besides the configuration: the outside world, which tests replace in part. */
@@ -51,28 +59,43 @@ export interface Parts {
   /** Base URL of Flowise, or of the demo that stands in for it. */
   flowiseUrl: string
   isDemo: boolean
+  /** HTTPS with HTTP/2; absent: plain HTTP/1.1. */
+  tls?: SecureEdge | undefined
   /** The slow half of passwords; absent: bcrypt in a thread of its own. */
   bcrypt?: Bcrypt
   logger: FastifyServerOptions['logger']
 }
 
+/** Both are about receiving a request; a reply may take as long as it likes. */
+const ARRIVAL = {
+  requestTimeout: 300_000,
+  headersTimeout: 20_000,
+  connectionsCheckingInterval: 5_000,
+  keepAliveTimeout: 72_000,
+  requireHostHeader: false
+}
+
 /** The whole gateway, ready to listen or to inject; reads no environment and opens no port. */
 export async function buildApp(config: Config, parts: Parts): Promise<FastifyInstance> {
+  const { tls: secure } = parts
+  const standing = defaultHeaders(secure !== undefined)
   const app = fastify({
     logger: parts.logger ?? false,
     // plugins/request-log.ts writes the one line per request; the label is the member of the problem body.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     trustProxy: trustedHops(config.trustProxy),
     bodyLimit: 1024 * 1024,
-    // Both are about receiving a request; a reply may take as long as it likes.
-    requestTimeout: 300_000,
-    http: { headersTimeout: 20_000, connectionsCheckingInterval: 5_000, requireHostHeader: false },
+    requestTimeout: ARRIVAL.requestTimeout,
+    keepAliveTimeout: ARRIVAL.keepAliveTimeout,
+    http: ARRIVAL,
+    ...(secure ? { serverFactory: securely(secure) } : {}),
     genReqId: requestIdOf,
     rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
     // No hook runs for these two: the address cannot be read, or the bytes are no HTTP.
     frameworkErrors: (error, request, reply) =>
-      void sendProblem(toAppError(error), request, reply.headers({ ...defaultHeaders, 'x-request-id': request.id })),
-    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, parts.ids.uuid()),
+      void sendProblem(toAppError(error), request, reply.headers({ ...standing, 'x-request-id': request.id })),
+    clientErrorHandler: (error, socket) =>
+      answerBrokenRequest(error, socket, { ...standing, 'x-request-id': parts.ids.uuid() }),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },
     forceCloseConnections: 'idle',
     return503OnClosing: false
@@ -88,6 +111,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(brokenRequest)
   await app.register(parsing)
   await app.register(lifecycle)
+  await app.register(tls)
   await app.register(cors)
   await app.register(openapi)
   await app.register(store)
@@ -108,6 +132,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(predictionStream)
   await app.register(answers)
   await app.register(predictionProxy)
+  await app.register(testStream)
   await app.register(guard)
   await app.register(autoload, {
     dir: join(import.meta.dirname, '../routes'),
@@ -115,6 +140,10 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     ignorePattern: /\.d\.ts$/
   })
   return app
+}
+
+function securely(edge: SecureEdge): FastifyServerFactory {
+  return (handler) => edge.createServer(handler, ARRIVAL)
 }
 
 function trustedHops(trust: Config['trustProxy']): false | string[] | ((address: string, hop: number) => boolean) {

@@ -12,7 +12,9 @@ import { type DemoFlowise, startDemoFlowise } from './flowise/demo.ts'
 import { DEMO_IDS } from './flowise/demo-flows.ts'
 import { createIds } from './ids.ts'
 import { loggerOptions } from './logger.ts'
+import { createSecureEdge } from './secure-server.ts'
 import { openStore } from './store/open.ts'
+import { openKeyPair } from './tls.ts'
 
 /** Beyond the grace time of running predictions: aborting, settling and storing what is left. */
 const CLOSE_MS = 25_000
@@ -52,6 +54,7 @@ async function start(): Promise<void> {
     if (err) app.log.fatal({ err }, 'unexpected fault, closing')
     else {
       const drained = app.lifecycle.beginDrain()
+      app.parts.tls?.drain()
       app.log.info({ signal }, 'shutdown begins')
       await drained
     }
@@ -76,6 +79,7 @@ async function start(): Promise<void> {
 async function openParts(config: Config, demo: DemoFlowise | undefined): Promise<Parts> {
   const clock = createSystemClock()
   const ids = createIds()
+  const tls = config.tls && createSecureEdge(await openKeyPair(config.tls), clock)
   // The lock of the folder comes first: two first starts must not both generate a secret.
   const store = await openStore({ dataDir: config.dataDir }, { mode: 'serve' })
   return {
@@ -86,6 +90,7 @@ async function openParts(config: Config, demo: DemoFlowise | undefined): Promise
     jwtSecret: config.jwt.secret ?? keptSecret(config.dataDir, ids),
     flowiseUrl: config.flowise.url ?? demo?.url ?? '',
     isDemo: demo !== undefined,
+    tls,
     logger: loggerOptions(config.logLevel)
   }
 }
@@ -104,12 +109,15 @@ async function grantStarterCredits(app: FastifyInstance, username: string): Prom
   })
 }
 
-async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
-  await app.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` })
+async function listen(app: FastifyInstance, { host, port, tls }: Config): Promise<string> {
+  const scheme = tls ? 'https' : 'http'
+  // The address comes with the scheme of Fastify's own servers.
+  const text = (address: string) => `listening on ${address.replace(/^http:/, `${scheme}:`)}`
+  await app.listen({ host, port, listenTextResolver: text })
   const bound = app.server.address()
   const isAny = host === '0.0.0.0' || host === '::'
   const name = isAny ? 'localhost' : host.includes(':') ? `[${host}]` : host
-  return `http://${name}:${isAddress(bound) ? bound.port : port}`
+  return `${scheme}://${name}:${isAddress(bound) ? bound.port : port}`
 }
 
 function isAddress(address: AddressInfo | string | null): address is AddressInfo {

@@ -62,9 +62,9 @@ export function startProcess(
   }
   // The port of the log line, once the banner behind it is there too; production may have none.
   const listening = seen(() => {
-    const port = /"msg":"listening on http:\/\/[^"]*:(\d+)"/.exec(out)?.[1]
+    const [, scheme, port] = /"msg":"listening on (https?):\/\/[^"]*:(\d+)"/.exec(out) ?? []
     const isWhole = env.NODE_ENV === 'production' || out.includes('\n\n')
-    return port !== undefined && isWhole ? `http://127.0.0.1:${port}` : undefined
+    return port !== undefined && isWhole ? `${scheme}://127.0.0.1:${port}` : undefined
   })
   // Whoever does not ask for it must not be told by an unhandled rejection.
   listening.catch(() => {})
