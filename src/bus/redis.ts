@@ -53,8 +53,10 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
   const take = (key: string, owner: string, ttlMs: number, places: number) =>
     redis.eval(ACQUIRE, 1, `${prefix}:lease:${key}`, owner, ttlMs, places).then(Number)
   const giveBack = (key: string, owner: string) => redis.zrem(`${prefix}:lease:${key}`, owner)
-  /** A write, because a Redis that is full or a replica answers PING as if nothing were wrong. */
-  const probe = () => take(`probe:${instance}`, instance, PROBE_MS, 1)
+  const add = (key: string, windowMs: number, by: number) =>
+    redis.eval(COUNT, 1, `${prefix}:count:${key}`, by, windowMs).then(readCounted)
+  /** A write, because a replica, or a Redis that is full, answers PING as if nothing were wrong. */
+  const probe = () => add(`probe:${instance}`, PROBE_MS, 1)
 
   /** What was released and taken in the outage; in rounds, because runs begin and end meanwhile. */
   async function recover(): Promise<void> {
@@ -116,9 +118,7 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
     },
     subscribe: (channel, listener) => local.subscribe(channel, listener),
     async count(key, windowMs, by = 1) {
-      const counted = await availability.attempt(async () =>
-        readCounted(await redis.eval(COUNT, 1, `${prefix}:count:${key}`, by, windowMs))
-      )
+      const counted = await availability.attempt(() => add(key, windowMs, by))
       if (counted === undefined) return counters.count(key, windowMs, by)
       counters.adopt(key, counted)
       return counted
