@@ -32,6 +32,11 @@ export function findGo(env = process.env): string | undefined {
   return findProgram('go', env, GO_FOLDERS)
 }
 
+/** Path of `haproxy`, which Debian keeps where only root's PATH looks; undefined if there is none. */
+export function findHaproxy(env = process.env): string | undefined {
+  return findProgram('haproxy', env, ['/usr/sbin'])
+}
+
 /** Path of a program on the PATH of this environment, or in one of the other folders; undefined if there is none. */
 export function findProgram(name: string, env = process.env, others: string[] = []): string | undefined {
   const folders = [...(env.PATH ?? '').split(delimiter).filter(Boolean), ...others]

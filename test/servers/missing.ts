@@ -1,4 +1,4 @@
-import { findGo, findMongo, findRedis } from './available.ts'
+import { findGo, findHaproxy, findMongo, findRedis } from './available.ts'
 
 const WIDTH = 110
 
@@ -22,6 +22,8 @@ export function missingServers(env = process.env): string[] {
     lines.push(`${tests} will ${fate}: there is no redis-server on the PATH.`, '  apt-get install redis-server')
     if (!findRedis(env)) lines.push('  or TEST_REDIS_URL=redis://localhost:6379 npm test')
   }
+  if (findHaproxy(env) === undefined)
+    lines.push(`Tests of the load balancer will ${fate}: there is no HAProxy.`, '  apt-get install haproxy')
   return lines
 }
 
