@@ -47,12 +47,12 @@ t.test('an old Go is told to fetch a newer one', async (t) => {
 t.test('what is missing is told with the way to have it', async (t) => {
   const empty = t.testdir()
   const text = missingServers({ PATH: empty }).join('\n')
-  t.match(text, /Redis will be SKIPPED/)
+  t.match(text, /Redis are SKIPPED/)
   t.match(text, 'apt-get install redis-server')
   t.match(text, 'TEST_REDIS_URL=')
-  t.match(missingServers({ PATH: empty, REQUIRE_SERVERS: '1' }).join('\n'), /Redis will FAIL/)
+  t.match(missingServers({ PATH: empty, REQUIRE_SERVERS: '1' }).join('\n'), /Redis FAIL/)
   const shared = missingServers({ PATH: empty, TEST_REDIS_URL: 'redis://cache.example' }).join('\n')
-  t.match(shared, /Tests that kill or halt a Redis server will be SKIPPED/)
+  t.match(shared, /Tests that kill or halt a Redis server are SKIPPED/)
   t.notMatch(shared, 'TEST_REDIS_URL=')
 })
 
