@@ -1,3 +1,4 @@
+import fastifyMongodb from '@fastify/mongodb'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Store } from '../src/store/port.ts'
@@ -11,7 +12,10 @@ declare module 'fastify' {
 /** The open store; closed last, after everything that may still write. */
 export default fp(
   async function store(app: FastifyInstance) {
+    const { mongo } = app.parts.store
     app.decorate('store', app.parts.store)
+    // The same connections for what is no document: `app.mongo`.
+    if (mongo) await app.register(fastifyMongodb, mongo)
     app.addHook('onClose', async function closeStore() {
       await app.parts.store.close()
     })

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../folder.ts'
 import type { Ids } from '../ids.ts'
 
 const FILE = 'jwt-secret'
@@ -7,6 +8,7 @@ const FILE = 'jwt-secret'
 /** The generated signing secret of this folder: made at the first call, readable by its owner only, the same ever after. */
 export function keptSecret(dataDir: string, ids: Ids): string {
   const path = join(dataDir, FILE)
+  makeFolder(dataDir)
   try {
     // Exclusive: of two first starts one writes, and both read the same secret.
     writeFileSync(path, ids.secret(), { mode: 0o600, flag: 'wx' })

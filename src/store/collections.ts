@@ -1,7 +1,5 @@
 import type { CollectionSpec, Document } from './port.ts'
-
-/** The version of the stored shapes; a store written by a newer one is refused. */
-export const SCHEMA_VERSION = 1
+import type { Migration } from './versions.ts'
 
 export type Role = 'admin' | 'premium' | 'user'
 
@@ -229,3 +227,6 @@ export const collections: CollectionSpec[] = [
     indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']]
   }
 ]
+
+/** The steps from older forms of the collections to the present ones, in any order. */
+export const migrations: Migration[] = []

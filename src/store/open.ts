@@ -1,33 +1,50 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { collections, SCHEMA_VERSION } from './collections.ts'
-import type { MetaRow } from './collections.ts'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { MongoClient } from 'mongodb'
+import { type Clock, createSystemClock } from '../clock.ts'
+import { makeFolder } from '../folder.ts'
+import { createIds } from '../ids.ts'
+import { collections, migrations } from './collections.ts'
 import { lockDirectory } from './lock.ts'
+import { connectMongo, type MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
 import { createSqliteStore } from './sqlite/store.ts'
+import { migrate, refuseNewer } from './versions.ts'
 
-const VERSION_ID = 'schema_version'
+/** Where the data of an installation is: in this MongoDB, or else in this folder. */
+export interface Place {
+  dataDir: string
+  mongodb?: MongoAddress | undefined
+}
 
 export interface OpenOptions {
-  /** `serve`: the one process that writes. `inspect`: a look from outside, also while the gateway runs; writes fail. */
+  /** `serve`: to write. `inspect`: a look from outside, also while the gateway runs; nothing is made or brought forward. */
   mode: 'serve' | 'inspect'
 }
 
+export interface OpenedStore extends Store {
+  /** The connection beneath, for what the port does not cover. */
+  mongo?: { client: MongoClient; database: string }
+}
+
 /**
- * Opens the store of this installation. Fails with a sentence for the operator when another process serves the same
- * directory, or when a newer gateway has written it; nothing is changed then.
+ * Opens the store of this installation, in the form of this version. Fails with a sentence for the operator when it cannot be
+ * reached, when another process serves the same directory, or when a newer gateway has written it; nothing is changed then.
  */
-export async function openStore({ dataDir }: { dataDir: string }, { mode }: OpenOptions): Promise<Store> {
+export async function openStore({ dataDir, mongodb }: Place, { mode }: OpenOptions): Promise<OpenedStore> {
+  const clock = createSystemClock()
+  if (mongodb) return mode === 'serve' ? serveMongo(mongodb, clock) : inspectMongo(mongodb, clock)
+  return mode === 'serve' ? serveSqlite(dataDir, clock) : inspectSqlite(dataDir)
+}
+
+async function serveSqlite(dataDir: string, clock: Clock): Promise<Store> {
   const path = join(dataDir, 'gateway.db')
-  if (mode === 'inspect') {
-    if (!existsSync(path)) throw new Error(`There is no gateway data in ${dataDir}.`)
-    return checked(createSqliteStore({ path, specs: collections, readOnly: true }))
-  }
-  makeDirectory(resolve(dataDir))
+  makeFolder(dataDir)
   const unlock = lockDirectory(dataDir)
   try {
-    const store = existsSync(path) ? await upgraded(path) : createSqliteStore({ path, specs: collections })
-    await store.collection<MetaRow>('meta').insert({ id: VERSION_ID, value: SCHEMA_VERSION })
+    // Read before a table is touched: a store that is too new stays as it is.
+    if (existsSync(path)) await (await checked(createSqliteStore({ path, specs: collections, readOnly: true }))).close()
+    const store = await forward(createSqliteStore({ path, specs: collections }), clock)
     return {
       ...store,
       async close() {
@@ -41,37 +58,48 @@ export async function openStore({ dataDir }: { dataDir: string }, { mode }: Open
   }
 }
 
-/** Parents first, by hand: Node's own recursive form never returns where a parent takes no entries, as in /proc. */
-function makeDirectory(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
-  makeDirectory(dirname(path))
-  mkdirSync(path, { mode: 0o700 })
+async function inspectSqlite(dataDir: string): Promise<Store> {
+  const path = join(dataDir, 'gateway.db')
+  if (!existsSync(path)) throw new Error(`There is no gateway data in ${dataDir}.`)
+  return checked(createSqliteStore({ path, specs: collections, readOnly: true }))
 }
 
-/** The version is read before a table is touched: a store that is too new stays as it is. */
-async function upgraded(path: string): Promise<Store> {
-  const before = await checked(createSqliteStore({ path, specs: collections, readOnly: true }))
-  await before.close()
-  return createSqliteStore({ path, specs: collections })
+async function serveMongo(address: MongoAddress, clock: Clock): Promise<OpenedStore> {
+  const { store, client, makeIndexes } = await connectMongo(address, { specs: collections, clock })
+  await checked(store)
+  await makeIndexes()
+  return { ...(await forward(store, clock)), mongo: { client, database: address.database } }
+}
+
+async function inspectMongo(address: MongoAddress, clock: Clock): Promise<Store> {
+  return checked((await connectMongo(address, { specs: collections, clock })).store)
+}
+
+async function forward(store: Store, clock: Clock): Promise<Store> {
+  return orClosed(store, () => migrate(store, { specs: collections, migrations, clock, owner: createIds().run() }))
 }
 
 async function checked(store: Store): Promise<Store> {
-  const version = await storedVersion(store)
-  if (version <= SCHEMA_VERSION) return store
-  await store.close()
-  throw new Error(
-    `The data was written by a newer gateway (schema ${version}, this one knows ${SCHEMA_VERSION}). Install that version or restore a backup.`
-  )
+  return orClosed(store, async () => {
+    try {
+      await refuseNewer(store, collections)
+    } catch (error) {
+      // A first start that was killed leaves a file without tables.
+      if (!isWithoutTables(error)) throw error
+    }
+  })
 }
 
-async function storedVersion(store: Store): Promise<number> {
+async function orClosed(store: Store, work: () => Promise<void>): Promise<Store> {
   try {
-    const row = await store.collection<MetaRow>('meta').get(VERSION_ID)
-    return typeof row?.value === 'number' ? row.value : 0
+    await work()
+    return store
   } catch (error) {
-    // A first start that was killed leaves a file without tables.
-    if (error instanceof Error && error.cause instanceof Error && error.cause.message.startsWith('no such table'))
-      return 0
+    await store.close()
     throw error
   }
+}
+
+function isWithoutTables(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof Error && error.cause.message.startsWith('no such table')
 }

@@ -79,6 +79,8 @@ export interface Store {
 /** What an adapter must know of a collection; the list is collections.ts. */
 export interface CollectionSpec {
   name: string
+  /** Form of its documents, 1 when absent; the steps between two forms are in collections.ts. */
+  version?: number
   /** Members that are unique together: texts, never null. Documents lacking one of them are outside the rule. */
   unique?: string[][]
   /** Members of one index, in order: equality members first, then the order member (ties by id are added). */

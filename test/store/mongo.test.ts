@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createSystemClock } from '../../src/clock.ts'
-import { collections } from '../../src/store/collections.ts'
 import { connectMongo } from '../../src/store/mongo/connect.ts'
+import { openStore } from '../../src/store/open.ts'
 import { ledgerContract } from '../contract/ledger.ts'
 import { storeContract } from '../contract/store.ts'
 import { contractSpecs } from '../contract/things.ts'
@@ -16,20 +16,25 @@ void withMongo(t, 'the storage contract', async (t, { url: base, name, freshData
   const url = `${base}?maxPoolSize=60&waitQueueTimeoutMS=60000`
   storeContract(t, name, async (t) => {
     const address = { url, database: freshDatabase() }
-    let { store } = await connectMongo(address, { specs: contractSpecs, clock })
+    const connect = async () => {
+      const { store, makeIndexes } = await connectMongo(address, { specs: contractSpecs, clock })
+      await makeIndexes()
+      return store
+    }
+    let store = await connect()
     t.teardown(() => store.close())
     return {
       store,
       async reopen() {
         await store.close()
-        store = (await connectMongo(address, { specs: contractSpecs, clock })).store
+        store = await connect()
         return store
       }
     }
   })
 
   ledgerContract(t, name, async (t) => {
-    const { store } = await connectMongo({ url, database: freshDatabase() }, { specs: collections, clock })
+    const store = await openStore({ dataDir: '', mongodb: { url, database: freshDatabase() } }, { mode: 'serve' })
     t.teardown(() => store.close())
     return store
   })

@@ -85,17 +85,17 @@ t.test('one process serves a data directory; others may look', async (t) => {
 t.test('data of a newer gateway is refused and left alone', async (t) => {
   const dataDir = join(t.testdir(), 'data')
   const store = await openStore({ dataDir }, { mode: 'serve' })
-  await store.collection<MetaRow>('meta').update('schema_version', {}, { set: { value: 99 } })
+  await store.collection<MetaRow>('meta').update('schema', {}, { set: { 'value.users': 99 } })
   await store.close()
   for (const mode of ['serve', 'inspect'] as const) {
-    await t.rejects(openStore({ dataDir }, { mode }), { message: /newer gateway \(schema 99/ })
+    await t.rejects(openStore({ dataDir }, { mode }), { message: /newer gateway \(users has form 99/ })
   }
 })
 
 t.test('a first start that died before its tables were made is made good', async (t) => {
   const dataDir = t.testdir({ 'gateway.db': '' })
   const store = await openStore({ dataDir }, { mode: 'serve' })
-  t.equal((await store.collection<MetaRow>('meta').get('schema_version'))?.value, 1)
+  t.strictSame((await store.collection<MetaRow>('meta').get('schema'))?.value, {})
   await store.close()
 })
 

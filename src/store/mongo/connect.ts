@@ -21,31 +21,41 @@ export interface MongoAddress {
 export interface ConnectOptions {
   specs: CollectionSpec[]
   clock: Clock
-  /** For a look from outside: nothing is created. */
-  readOnly?: boolean
+}
+
+export interface MongoConnection {
+  store: Store
+  client: MongoClient
+  /** Makes the collections and their indexes; the store is for reading only before. */
+  makeIndexes(): Promise<void>
 }
 
 /**
- * Connects, makes the indexes and answers the store with its client. Fails within seconds, with a sentence for the
- * operator that names MONGODB_URL and neither address nor password.
+ * Connects to the server. Fails within seconds, with a sentence for the operator that names MONGODB_URL and neither address
+ * nor password.
  */
 export async function connectMongo(
   { url, database }: MongoAddress,
-  { specs, clock, readOnly = false }: ConnectOptions
-): Promise<{ store: Store; client: MongoClient }> {
+  { specs, clock }: ConnectOptions
+): Promise<MongoConnection> {
   const client = clientOf(url)
-  try {
-    await client.connect()
-    const db = client.db(database)
-    // The first call that needs rights in this database; a ping needs none.
-    await db.collection('meta').findOne({}, { projection: { _id: 1 } })
-    if (!readOnly) await createIndexes(db, specs)
-    const calls = createCalls(client.options.maxPoolSize * CALLS_PER_CONNECTION)
-    const disconnect = () => client.close()
-    return { store: createMongoStore({ db, specs, clock, calls, disconnect }), client }
-  } catch (error) {
-    await client.close().catch(() => {})
-    throw new Error(sentenceFor(error, database), { cause: error })
+  const db = client.db(database)
+  const told = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work
+    } catch (error) {
+      await client.close().catch(() => {})
+      throw new Error(sentenceFor(error, database), { cause: error })
+    }
+  }
+  // The first call that needs rights in this database; a ping needs none.
+  await told(client.connect().then(() => db.collection('meta').findOne({}, { projection: { _id: 1 } })))
+  const calls = createCalls(client.options.maxPoolSize * CALLS_PER_CONNECTION)
+  const disconnect = () => client.close()
+  return {
+    store: createMongoStore({ db, specs, clock, calls, disconnect }),
+    client,
+    makeIndexes: () => told(createIndexes(db, specs))
   }
 }
 

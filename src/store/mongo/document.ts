@@ -14,30 +14,31 @@ export interface Waiting {
 export interface StoredDocument {
   _id: string
   /** Appended documents that are not in their collection yet, by key. */
-  _outbox?: Record<string, Waiting>
+  '%outbox'?: Record<string, Waiting>
   /** The keys of the outbox in order: what an index can find. */
-  _pending?: string[]
+  '%pending'?: string[]
   /** When it was removed (epoch ms): nothing else is left of it. Only where others append, so that a late copy finds its id taken. */
-  _removedAt?: number
+  '%removedAt'?: number
   [member: string]: unknown
 }
 
-const OWN = ['_outbox', '_pending', '_removedAt']
+/** The adapter's own members; no escaped name looks like them. */
+const OWN = ['%outbox', '%pending', '%removedAt']
 /** What readers of the port do not need to be sent. */
-export const WITHOUT_OUTBOX = { _outbox: 0, _pending: 0 } as const
+export const WITHOUT_OUTBOX = { '%outbox': 0, '%pending': 0 } as const
 
 export function toDocument({ id, ...members }: Document, append: Append[] = []): StoredDocument {
   const stored = toStored(members)
   const document: StoredDocument = { _id: id, ...(stored as Record<string, unknown>) }
   if (append.length === 0) return document
   const waiting = append.map(waitingOf)
-  return { ...document, _outbox: Object.fromEntries(waiting), _pending: waiting.map(([key]) => key) }
+  return { ...document, '%outbox': Object.fromEntries(waiting), '%pending': waiting.map(([key]) => key) }
 }
 
-/** The document as callers of the port know it. Its type is what they put there. */
-export function fromDocument<D extends Document>({ _id, ...members }: StoredDocument): D {
+/** The document as callers of the port know it. */
+export function fromDocument({ _id, ...members }: StoredDocument): Document {
   for (const name of OWN) delete members[name]
-  return { id: _id, ...(fromStored(members) as object) } as D
+  return { id: _id, ...(fromStored(members) as object) }
 }
 
 /** The change as one update; what is appended goes into the outbox with it. */
@@ -46,7 +47,7 @@ export function updateOf(change: Change, append: Append[]): BsonDocument {
   const waiting = append.map(waitingOf)
   const set = [
     ...Object.entries(change.set ?? {}).map(([path, value]) => [storedPath(path), toStored(value)] as const),
-    ...waiting.map(([key, item]) => [`_outbox.${key}`, item] as const)
+    ...waiting.map(([key, item]) => [`%outbox.${key}`, item] as const)
   ]
   const unset = (change.unset ?? []).map((path) => [storedPath(path), ''] as const)
   const parts: [string, object][] = [
@@ -54,14 +55,14 @@ export function updateOf(change: Change, append: Append[]): BsonDocument {
     ['$inc', change.inc ?? {}],
     ['$max', change.max ?? {}],
     ['$unset', Object.fromEntries(unset)],
-    ['$push', waiting.length > 0 ? { _pending: { $each: waiting.map(([key]) => key) } } : {}]
+    ['$push', waiting.length > 0 ? { '%pending': { $each: waiting.map(([key]) => key) } } : {}]
   ]
   return Object.fromEntries(parts.filter(([, members]) => Object.keys(members).length > 0))
 }
 
 /** The update that takes published documents out of the outbox. */
 export function withoutWaiting(keys: string[]): BsonDocument {
-  return { $unset: Object.fromEntries(keys.map((key) => [`_outbox.${key}`, ''])), $pullAll: { _pending: keys } }
+  return { $unset: Object.fromEntries(keys.map((key) => [`%outbox.${key}`, ''])), $pullAll: { '%pending': keys } }
 }
 
 /** The key of an appended document in the outbox; collection first, so that a range of keys is one collection. */

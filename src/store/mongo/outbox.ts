@@ -82,7 +82,7 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
     for (;;) {
       const documents = await run(() =>
         collection(source)
-          .find(filter, { projection: { _outbox: 1, _pending: 1 }, limit: BATCH })
+          .find(filter, { projection: { '%outbox': 1, '%pending': 1 }, limit: BATCH })
           .toArray()
       )
       const items = documents.flatMap((document) => itemsOf(source, document, prefix))
@@ -105,7 +105,7 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
       const prefix = `${name}:`
       // Of an array, each bound may be met by another element; what is not of this collection is left out later.
       const waits = id === undefined ? { $gt: prefix, $lt: `${name};` } : outboxKey(name, id)
-      const found = await Promise.all(appendedFrom.map((source) => publishFrom(source, { _pending: waits }, prefix)))
+      const found = await Promise.all(appendedFrom.map((source) => publishFrom(source, { '%pending': waits }, prefix)))
       return found.includes(true)
     },
     empty(source, _id) {
@@ -113,7 +113,7 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
       const key = `${source}/${_id}`
       const running =
         emptying.get(key) ??
-        publishFrom(source, { _id, '_pending.0': { $exists: true } }, '').finally(() => emptying.delete(key))
+        publishFrom(source, { _id, '%pending.0': { $exists: true } }, '').finally(() => emptying.delete(key))
       emptying.set(key, running)
       return running
     },
@@ -123,9 +123,13 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
   }
 }
 
-function itemsOf(source: string, { _id, _outbox = {}, _pending = [] }: StoredDocument, prefix: string): Item[] {
-  return _pending.flatMap((key) => {
-    const waiting = key.startsWith(prefix) ? _outbox[key] : undefined
+function itemsOf(
+  source: string,
+  { _id, '%outbox': outbox = {}, '%pending': pending = [] }: StoredDocument,
+  prefix: string
+): Item[] {
+  return pending.flatMap((key) => {
+    const waiting = key.startsWith(prefix) ? outbox[key] : undefined
     return waiting ? [{ source, sourceId: _id, key, target: waiting.collection, document: waiting.document }] : []
   })
 }

@@ -30,8 +30,8 @@ function indexesOf({ unique = [], indexes = [], appendedFrom }: CollectionSpec, 
       name: `by_${members.join('_')}`,
       key: Object.fromEntries([...members, '_id'].map((member) => [member, 1 as const]))
     })),
-    ...(isSource ? [{ name: 'pending', key: { _pending: 1 as const }, sparse: true }] : []),
-    ...(appendedFrom ? [{ name: 'removed', key: { _removedAt: 1 as const }, sparse: true }] : [])
+    ...(isSource ? [{ name: 'pending', key: { '%pending': 1 as const }, sparse: true }] : []),
+    ...(appendedFrom ? [{ name: 'removed', key: { '%removedAt': 1 as const }, sparse: true }] : [])
   ]
 }
 

@@ -24,9 +24,9 @@ const MAX_TRIES = 20
 /** How long a removed id stays taken: far longer than a copy of its document can be under way. */
 const TOMBSTONE_MS = 3_600_000
 
-const HAS_ROOM = { [`_pending.${MAX_WAITING - 1}`]: { $exists: false } }
-const NOTHING_WAITS = { '_pending.0': { $exists: false } }
-const NOT_REMOVED = { _removedAt: { $exists: false } }
+const HAS_ROOM = { [`%pending.${MAX_WAITING - 1}`]: { $exists: false } }
+const NOTHING_WAITS = { '%pending.0': { $exists: false } }
+const NOT_REMOVED = { '%removedAt': { $exists: false } }
 
 export interface MongoOptions {
   db: Db
@@ -54,12 +54,12 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
 
     /** Why a write met no document although the caller's guard holds; undefined if it does not. */
     async function blockOf(own: Filter<StoredDocument>, bounds: [string, number][]): Promise<Block | undefined> {
-      const projection = Object.fromEntries(['_pending', ...bounds.map(([path]) => path)].map((path) => [path, 1]))
+      const projection = Object.fromEntries(['%pending', ...bounds.map(([path]) => path)].map((path) => [path, 1]))
       const found = await run(() => documents.findOne(own, { projection }))
       if (found === null) return undefined
       const short = bounds.find(([path, bound]) => !(Number(found[path] ?? 0) >= bound))
       if (short) throw negative(name, short[0])
-      return (found._pending ?? []).length > 0 ? 'waiting' : 'gone'
+      return (found['%pending'] ?? []).length > 0 ? 'waiting' : 'gone'
     }
 
     /** Repeats a write until its document is met, or is not there as the guard wants it. */
@@ -96,7 +96,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         if (!id.isWellFormed()) return undefined
         if (isTarget) await outbox.flush(spec, id)
         const found = await run(() => documents.findOne({ _id: id, ...alive }, { projection: WITHOUT_OUTBOX }))
-        return found === null ? undefined : fromDocument<D>(found)
+        return found === null ? undefined : (fromDocument(found) as D)
       },
       async update(id, guard, change, append = []) {
         checkAppends(name, append, specOf)
@@ -120,7 +120,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         return applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, (filter) =>
           run(async () => {
             if (!isTarget) return (await documents.deleteOne(filter)).deletedCount === 1
-            return (await documents.replaceOne(filter, { _removedAt: clock.now() })).modifiedCount === 1
+            return (await documents.replaceOne(filter, { '%removedAt': clock.now() })).modifiedCount === 1
           })
         )
       },
@@ -131,7 +131,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         const { limit } = query
         const options = { sort: sortOf(query), limit, batchSize: limit, projection: WITHOUT_OUTBOX }
         const found = await run(() => documents.find(filter, options).toArray())
-        return found.map((document) => fromDocument<D>(document))
+        return found.map((document) => fromDocument(document) as D)
       },
       async count(where) {
         const filter = { $and: [filterOf(where), alive] }
@@ -152,7 +152,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       for (const spec of specs) {
         if (!spec.appendedFrom) continue
         await outbox.flush(spec)
-        await run(() => db.collection(spec.name).deleteMany({ _removedAt: { $lt: before } }))
+        await run(() => db.collection(spec.name).deleteMany({ '%removedAt': { $lt: before } }))
       }
     },
     async close() {
