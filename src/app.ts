@@ -46,13 +46,13 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Ids } from './ids.ts'
 import type { SecureEdge } from './secure-server.ts'
-import type { Store } from './store/port.ts'
+import type { OpenedStore } from './store/open.ts'
 
 /** What buildApp is given besides the configuration: the outside world, which tests replace in part. */
 export interface Parts {
   clock: Clock
   ids: Ids
-  store: Store
+  store: OpenedStore
   bus: Bus
   /** Signing secret of access tokens. */
   jwtSecret: string

@@ -81,7 +81,7 @@ async function openParts(config: Config, demo: DemoFlowise | undefined): Promise
   const ids = createIds()
   const tls = config.tls && createSecureEdge(await openKeyPair(config.tls), clock)
   // The lock of the folder comes first: two first starts must not both generate a secret.
-  const store = await openStore({ dataDir: config.dataDir }, { mode: 'serve' })
+  const store = await openStore(config, { mode: 'serve' })
   return {
     clock,
     ids,
