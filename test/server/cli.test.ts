@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { environment, startProcess } from './gateway-process.ts'
 
-const COMMANDS = ['create-admin', 'verify', 'routes', 'openapi', 'docs']
+const COMMANDS = ['create-admin', 'verify', 'doctor', 'routes', 'openapi', 'docs']
 
 t.test('the command line explains itself', async (t) => {
   for (const words of [[], ['help'], ['--help'], ['verify', '--help']]) {
@@ -23,6 +23,7 @@ t.test('what no command understands is refused with the usage', async (t) => {
     [['verify', '--nonsense'], "Unknown option '--nonsense'.\n"],
     [['verify', 'everything'], 'everything is one argument too many.'],
     [['docs', '--check=no'], "Option '--check' does not take an argument"],
+    [['doctor', '--url'], "Option '--url <value>' argument missing"],
     [['create-admin', 'root'], '<e-mail> is missing.']
   ]
   for (const [words, sentence] of refused) {

@@ -118,6 +118,23 @@ t.test('a connection that breaks ends all of its predictions', async (t) => {
   t.ok(standIn.predictions.every(({ isLeft }) => isLeft))
 })
 
+t.test('a drain lets a running stream end as always, and sends whatever comes next elsewhere', async (t) => {
+  const gateway = await startSecure(t)
+  const { standIn, user, edge, connect } = gateway
+  const { ask: send, goaway, closed } = await connect()
+  standIn.next({ ...RICH, gates: { 3: 'middle' } })
+  const wire = send(STREAM, { token: user.token, body: ask })
+  await wire.until(/"token"/)
+  edge.drain()
+  t.equal(await goaway, 0)
+  await t.rejects(send('/health').ended, { code: 'ERR_HTTP2_GOAWAY_SESSION' })
+  standIn.gate('middle').open()
+  t.equal(eventsOf(await wire.ended).at(-1)?.event, 'end')
+  await closed
+  t.equal((await (await connect()).json('/health')).status, 200)
+  await settled(t, gateway, user.id)
+})
+
 t.test('clients that leave their streams at any moment leave nothing behind', async (t) => {
   const gateway = await startSecure(t, { RATE_LIMIT_PER_MINUTE: '0' })
   const { app, user, connect } = gateway
