@@ -141,6 +141,8 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
     }
 
     async function settleOnce(ending: Ending, meta: ChargeMeta): Promise<Amounts> {
+      // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
+      await growing?.catch(() => false)
       const decided = money(ending)
       if (decided.action === 'void') return toAmounts(await ledger.void(hold, { ...meta, ending }))
       if (price.kind === 'metered' && decided.costMicro > hold.amountMicro) {
