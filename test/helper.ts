@@ -10,7 +10,9 @@ import { type Clock, createSystemClock } from '../src/clock.ts'
 import { type Config, loadConfig } from '../src/config.ts'
 import { createIds } from '../src/ids.ts'
 import type { Role } from '../src/store/collections.ts'
+import type { MongoAddress } from '../src/store/mongo/connect.ts'
 import { openStore } from '../src/store/open.ts'
+import { startMongo } from './servers/mongodb.ts'
 import { type StandIn, startStandIn } from './stand-in/flowise.ts'
 
 export const ADMIN = { username: 'admin', password: 'the admin password', email: 'admin@example.com' } as const
@@ -83,7 +85,7 @@ export async function buildTestApp(t: Test, options: TestAppOptions = {}): Promi
   const app = await buildApp(config, {
     clock,
     ids: createIds(),
-    store: options.parts?.store ?? (await openStore({ dataDir }, { mode: 'serve' })),
+    store: options.parts?.store ?? (await openStore({ dataDir, mongodb: await testMongo(t) }, { mode: 'serve' })),
     bus: createLocalBus(clock),
     bcrypt: cheapBcrypt(),
     jwtSecret: config.jwt.secret ?? '',
@@ -162,6 +164,14 @@ export async function buildTestApp(t: Test, options: TestAppOptions = {}): Promi
     },
     listen: () => app.listen({ host: '127.0.0.1', port: 0 })
   }
+}
+
+/** With TEST_STORE=mongodb the whole application is tested on MongoDB instead of SQLite. */
+async function testMongo(t: Test): Promise<MongoAddress | undefined> {
+  if (process.env.TEST_STORE !== 'mongodb') return undefined
+  const server = await startMongo(t)
+  if (!server) throw new Error('TEST_STORE=mongodb, and there is no MongoDB: see `node test/servers/build.ts`')
+  return { url: server.url, database: server.database }
 }
 
 /** The real algorithm at its lowest cost: tests log in often. */
