@@ -15,8 +15,8 @@ declare module 'fastify' {
     openExchange: preHandlerAsyncHookHandler
     /** The predictions that run in this process, by run id. */
     exchanges: Map<string, Exchange>
-    /** Stops the user's run in this session, in whichever process it is. True if it ran in this one. */
-    stopRun(userId: string, sessionId: string): boolean
+    /** Stops the user's run in this session, in whichever process it is. False if none is known to have run. */
+    stopRun(userId: string, sessionId: string): Promise<boolean>
   }
   interface FastifyRequest {
     /** What is asked; set by the route's own reader before the guard's hooks. */
@@ -42,6 +42,9 @@ const RETRY_SECONDS = 1
 /** On every reply that repeats a stored result, an error too. */
 const REPLAYED = 'idempotency-replayed'
 const STOPS = 'stops'
+const STOPPED = 'stopped'
+/** How long the process that has the run may take to say so. */
+const STOPPED_WITHIN_MS = 500
 
 /** Step 5 and 6 of a prediction: idempotency key, session fence, one run per session, and the end of them all. */
 export default fp(
@@ -99,15 +102,27 @@ export default fp(
       app.lifecycle.run(opened.concluded)
     })
 
-    app.decorate('stopRun', function stopRun(userId, sessionId) {
-      const isLocal = stopLocal(userId, sessionId)
-      if (!isLocal) app.bus.publish(STOPS, JSON.stringify([userId, sessionId]))
-      return isLocal
+    app.decorate('stopRun', async function stopRun(userId, sessionId) {
+      if (stopLocal(userId, sessionId)) return true
+      return app.config.redisUrl !== undefined && stopElsewhere(JSON.stringify([userId, sessionId]))
     })
-    app.bus.subscribe(STOPS, (message) => {
-      const [userId, sessionId] = JSON.parse(message)
-      stopLocal(userId, sessionId)
+    app.bus.subscribe(STOPS, (run) => {
+      const [userId, sessionId] = JSON.parse(run)
+      if (stopLocal(userId, sessionId)) app.bus.publish(STOPPED, run)
     })
+
+    async function stopElsewhere(run: string): Promise<boolean> {
+      const { promise: answer, resolve } = Promise.withResolvers<boolean>()
+      const leave = app.bus.subscribe(STOPPED, (stopped) => {
+        if (stopped === run) resolve(true)
+      })
+      const cancel = app.clock.after(STOPPED_WITHIN_MS, () => resolve(false))
+      app.bus.publish(STOPS, run)
+      const isStopped = await answer
+      leave()
+      cancel()
+      return isStopped
+    }
 
     function stopLocal(userId: string, sessionId: string): boolean {
       for (const running of exchanges.values()) {

@@ -120,7 +120,7 @@ void withRedis(
     t.teardown(() => client.disconnect())
     await client.config('SET', 'requirepass', 'another one')
     const ended = when(false)
-    await client.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     await ended
     await t.rejects(bus.ping())
     await client.config('SET', 'requirepass', 'the secret')

@@ -25,7 +25,7 @@ const routes: FastifyPluginAsyncTypebox = async function stop(app) {
     async (request) => {
       const { session_id } = request.params
       const userId = request.identity?.userId ?? ''
-      const stopped = app.stopRun(userId, session_id)
+      const stopped = await app.stopRun(userId, session_id)
       // A session whose first run has not been stored yet is known by its run alone.
       if (!stopped) await app.history.owned(userId, session_id)
       return { message: stopped ? 'The prediction is stopping.' : 'No prediction is running.', session_id, stopped }

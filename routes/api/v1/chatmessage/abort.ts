@@ -20,7 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async function abort(app) {
     async (request) => {
       const { chatflow_id, chat_id } = request.params
       const userId = request.identity?.userId ?? ''
-      app.stopRun(userId, sessionOfChat(userId, chatflow_id, chat_id))
+      await app.stopRun(userId, sessionOfChat(userId, chatflow_id, chat_id))
       return { status: 200 as const, message: 'Chat message aborted' }
     }
   )
