@@ -15,8 +15,7 @@ export default fp(
         // The pattern and not the address: that one may carry ids and whatever a client wrote into it.
         const route = request.routeOptions.url ?? 'unmatched'
         const status = reply.raw.headersSent ? reply.raw.statusCode : NO_REPLY
-        // On HTTP/2 a stream that is cut ends without an error.
-        const isAborted = error != null || !reply.raw.writableFinished
+        const isAborted = error != null
         app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
         request.log.info(
           { method, route, status, ms: Math.round(reply.elapsedTime * 10) / 10, ...(isAborted ? { isAborted } : {}) },

@@ -122,7 +122,10 @@ function limitSession(session: ServerHttp2Session, limits: ArrivalLimits, clock:
   })
 }
 
-/** Node's reply made like that of HTTP/1.1: it says whether it has been closed; work would go on for who has left. */
+/**
+ * Node's reply, made to end as that of HTTP/1.1 does: Node's own says that it has finished when its client has left, and
+ * never that it is closed. Work would go on for nobody, and the log would have an answer.
+ */
 function replyClass() {
   class Http2Reply extends Http2ServerResponse {
     override writeHead(statusCode: number, ...rest: unknown[]): this {
@@ -131,12 +134,26 @@ function replyClass() {
       if (typeof headers === 'object' && headers !== null) Reflect.deleteProperty(headers, 'connection')
       return super.writeHead(statusCode, ...(rest as [OutgoingHttpHeaders]))
     }
-  }
-  const closed = {
-    get(this: Http2ServerResponse) {
-      return this.stream.destroyed
+
+    override emit(event: string | symbol, ...values: unknown[]): boolean {
+      return event === 'finish' && isCut(this) ? false : super.emit(event, ...values)
     }
   }
-  Object.defineProperties(Http2Reply.prototype, { closed, destroyed: closed })
+  // The types have properties where there is nothing, so that these cannot be written as members.
+  const closed = getter((reply) => reply.stream.destroyed)
+  const writableFinished = getter((reply) => reply.stream.writableFinished && !isCut(reply))
+  Object.defineProperties(Http2Reply.prototype, { closed, destroyed: closed, writableFinished })
   return Http2Reply
+}
+
+function getter(read: (reply: Http2ServerResponse) => boolean): PropertyDescriptor {
+  return {
+    get(this: Http2ServerResponse) {
+      return read(this)
+    }
+  }
+}
+
+function isCut({ stream }: Http2ServerResponse): boolean {
+  return stream.aborted || (stream.rstCode ?? constants.NGHTTP2_NO_ERROR) !== constants.NGHTTP2_NO_ERROR
 }
