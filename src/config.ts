@@ -147,8 +147,18 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
       concurrentPerUser: values.MAX_CONCURRENT_PER_USER
     },
     credits: { openingMicro, priceMicro },
-    warnings: env.DATABASE_URL === undefined ? [] : ['DATABASE_URL is ignored: PostgreSQL is not supported.']
+    warnings: warningsOf(env)
   })
+}
+
+function warningsOf(env: Record<string, string>): string[] {
+  const isShared = env.MONGODB_URL !== undefined && env.JWT_SECRET_KEY === undefined
+  return [
+    ...(env.DATABASE_URL === undefined ? [] : ['DATABASE_URL is ignored: PostgreSQL is not supported.']),
+    ...(isShared
+      ? ['JWT_SECRET_KEY is unset: every DATA_DIR generates its own, and other processes refuse its tokens.']
+      : [])
+  ]
 }
 
 /** The same of this process's own environment and, where it says nothing, of `.env` in the working directory. */
