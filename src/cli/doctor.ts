@@ -9,6 +9,7 @@ import { probeGateway } from '../doctor/gateway.ts'
 import { probeRedis } from '../doctor/redis.ts'
 import { reportJson, reportText, withoutSecrets } from '../doctor/report.ts'
 import { probeStore } from '../doctor/store.ts'
+import { connectMongo, type MongoAddress } from '../store/mongo/connect.ts'
 import { openStore } from '../store/open.ts'
 import { version } from '../version.ts'
 import { type Command, UsageError } from './command.ts'
@@ -45,7 +46,7 @@ async function askStore(config: Config, clock: Clock): Promise<Finding[]> {
   try {
     const store = await openStore(config, { mode: 'inspect' })
     try {
-      const name = store.kind === 'mongodb' ? 'MongoDB' : `SQLite in ${config.dataDir}`
+      const name = config.mongodb ? await describeMongo(config.mongodb, clock) : `SQLite in ${config.dataDir}`
       const verify = async () => (await verifyLedger(store)).problems
       return await probeStore({ store, name, now: clock.now(), verify })
     } finally {
@@ -54,6 +55,18 @@ async function askStore(config: Config, clock: Clock): Promise<Finding[]> {
   } catch (error) {
     const next = 'start the gateway once, and run this command with its environment'
     return [reportOn('store')('fail', sentenceOf(error), { next })]
+  }
+}
+
+/** The server by what it says about itself: kind, version, database. */
+async function describeMongo(address: MongoAddress, clock: Clock): Promise<string> {
+  const { client } = await connectMongo(address, { specs: [], clock })
+  try {
+    const info = await client.db('admin').command({ buildInfo: 1 })
+    const kind = `${'ferretdbVersion' in info ? 'FerretDB, which speaks like ' : ''}MongoDB ${info.version}`
+    return `${kind}, database ${address.database}`
+  } finally {
+    await client.close()
   }
 }
 

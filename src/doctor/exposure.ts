@@ -47,6 +47,11 @@ export interface ExposureOptions {
   hasApiKey: boolean
 }
 
+interface Exposure extends Omit<ExposureOptions, 'http'> {
+  open: readonly string[]
+  silent: readonly string[]
+}
+
 /** Which of Flowise's paths answer without a key, and the line that closes them. */
 export async function probeExposure({ http, isPublicAddress, hasApiKey }: ExposureOptions): Promise<Finding[]> {
   const report = reportOn('flowise')
@@ -57,23 +62,41 @@ export async function probeExposure({ http, isPublicAddress, hasApiKey }: Exposu
         next: 'update to Flowise 3 and make an account there'
       })
     ]
-  const open: string[] = []
+  const answers: [path: string, isOpen: boolean | undefined][] = []
   // One after the other: Flowise hashes keys on its only thread.
   for (const { entry, probe } of PUBLIC_PATHS)
-    if (!isRefused(await http.get(`/api/v1${probe}`))) open.push(entry.replace('/api/v1/', '').replace(/\/$/, ''))
+    answers.push([
+      entry.replace('/api/v1/', '').replace(/\/$/, ''),
+      await http.get(`/api/v1${probe}`).then(
+        (reply) => !isRefused(reply),
+        () => undefined
+      )
+    ])
+  const pathsThat = (isOpen: boolean | undefined) =>
+    answers.filter(([, found]) => found === isOpen).map(([path]) => path)
+  return judgeExposure({ open: pathsThat(true), silent: pathsThat(undefined), isPublicAddress, hasApiKey })
+}
+
+/** The findings, when some paths are open and some never answered. */
+function judgeExposure({ open, silent, isPublicAddress, hasApiKey }: Exposure): Finding[] {
+  const report = reportOn('flowise')
   const size = PUBLIC_PATHS.length
-  if (open.length === 0) return [report('ok', `none of ${size} paths that are public by default answers without a key`)]
-  const how = hasApiKey ? '' : 'first set FLOWISE_API_KEY here, then '
-  return [
-    report(
-      isPublicAddress ? 'fail' : 'warn',
-      `${open.length} of ${size} paths answer without a key: ${open.join(', ')}`,
-      {
-        next: `${how}add this line to Flowise's environment and restart it; the gateway sends its key with every call`,
-        copy: DENYLIST_LINE
-      }
+  const findings: Finding[] = []
+  if (open.length > 0)
+    findings.push(
+      report(
+        isPublicAddress ? 'fail' : 'warn',
+        `${open.length} of ${size} paths answer without a key: ${open.join(', ')}`,
+        {
+          next: `${hasApiKey ? '' : 'first set FLOWISE_API_KEY here, then '}add this line to Flowise's environment and restart it; the gateway sends its key with every call`,
+          copy: DENYLIST_LINE
+        }
+      )
     )
-  ]
+  if (silent.length > 0)
+    findings.push(report('warn', `no answer at all to ${silent.join(', ')}`, { next: "look into Flowise's log" }))
+  if (findings.length > 0) return findings
+  return [report('ok', `none of ${size} paths that are public by default answers without a key`)]
 }
 
 /** Whether the door refused, and not the room behind it: two paths answer 401 themselves, about the key in the path. */

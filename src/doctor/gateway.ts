@@ -32,7 +32,7 @@ export async function probeGateway({ url, isPublic, version, clock }: GatewayPro
       ? [
           ...(await probeTransport(http, url, clock)),
           ...(await probeForwarding(http, measurement.arrivals[0]?.event.caller)),
-          await probeMetrics(http)
+          ...(await probePages(http))
         ]
       : []
     return [...here, ...judgeStream(measurement), ...outside]
@@ -148,11 +148,17 @@ async function probeForwarding(http: HttpProbe, seen: SeenCaller | undefined): P
   return [report('ok', 'made-up forwarding headers are not believed')]
 }
 
-async function probeMetrics(http: HttpProbe): Promise<Finding> {
+/** What strangers can read besides the API. */
+async function probePages(http: HttpProbe): Promise<Finding[]> {
   const report = reportOn('gateway')
-  const { status } = await http.get('/metrics')
-  if (status !== 200) return report('ok', '/metrics is closed to strangers')
-  return report('warn', '/metrics is open to everybody', { next: 'set METRICS_TOKEN, or keep the path off the proxy' })
+  const metrics = await http.get('/metrics')
+  const docs = await http.get('/openapi.json')
+  return [
+    metrics.status === 200
+      ? report('warn', '/metrics is open to everybody', { next: 'set METRICS_TOKEN, or keep the path off the proxy' })
+      : report('ok', '/metrics is closed to strangers'),
+    report('ok', `/docs and /openapi.json are ${docs.status === 200 ? 'open: they name routes, no data' : 'closed'}`)
+  ]
 }
 
 function membersOf({ text }: ProbeReply): Record<string, unknown> {

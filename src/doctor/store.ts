@@ -1,10 +1,17 @@
-import type { AccountRow, ChatflowRow, LedgerEntryRow, MetaRow, UserRow } from '../store/collections.ts'
+import {
+  type AccountRow,
+  type ChatflowRow,
+  collections,
+  type LedgerEntryRow,
+  type MetaRow,
+  type UserRow
+} from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import { counted, type Finding, reportOn } from './finding.ts'
 
 export interface StoreProbe {
   store: Store
-  /** `SQLite in ./data`: what the operator calls it. */
+  /** Kind, version and place: `SQLite in ./data`. */
   name: string
   /** Epoch ms. */
   now: number
@@ -22,16 +29,17 @@ const ACCOUNTS_LOOKED_AT = 1000
 export async function probeStore({ store, name, now, verify }: StoreProbe): Promise<Finding[]> {
   const report = reportOn('store')
   const users = store.collection<UserRow>('users')
-  const version = await store.collection<MetaRow>('meta').get('schema_version')
   const people = await users.count({})
   const admins = await users.count({ equal: { role: 'admin', isActive: true } })
   const chatflows = await store.collection<ChatflowRow>('chatflows').count({ equal: { status: 'active' } })
-  const findings = [
-    report(
-      'ok',
-      `${name}, schema ${typeof version?.value === 'number' ? version.value : 'unknown'}: ${counted(people, 'user')}, ${counted(chatflows, 'chatflow')}`
+  const findings = [report('ok', `${name}: ${counted(people, 'user')}, ${counted(chatflows, 'chatflow')}`)]
+  const behind = await collectionsBehind(store)
+  if (behind.length > 0)
+    findings.push(
+      report('warn', `older data than this version's: ${behind.join(', ')}`, {
+        next: 'the next start of a gateway brings it forward; take a backup before'
+      })
     )
-  ]
   if (admins === 0)
     findings.push(
       report('warn', 'there is no active administrator', { next: 'npm run cli -- create-admin <username> <e-mail>' })
@@ -45,6 +53,13 @@ export async function probeStore({ store, name, now, verify }: StoreProbe): Prom
       })
     )
   return findings
+}
+
+/** Collections that a migration still has to go through; newer ones have been refused when the store was opened. */
+async function collectionsBehind(store: Store): Promise<string[]> {
+  const row = await store.collection<MetaRow>('meta').get('schema')
+  const stored = new Map(Object.entries(Object(row?.value)))
+  return collections.filter(({ name, version = 1 }) => Number(stored.get(name) ?? 1) < version).map(({ name }) => name)
 }
 
 async function checkLedger(store: Store, verify: StoreProbe['verify']): Promise<Finding> {
