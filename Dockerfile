@@ -19,7 +19,8 @@ USER 1000:1000
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Alive, not ready: a gateway whose Flowise is away must not be restarted. Its own certificate is not in question here.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const { env, exit } = process; require(env.TLS_CERT_FILE ? 'https' : 'http').get({ host: '127.0.0.1', port: env.PORT, path: '/health', rejectUnauthorized: false }, (reply) => exit(reply.statusCode === 200 ? 0 : 1)).on('error', () => exit(1))"]
 # Without a shell, so that signals reach the process itself.
 CMD ["node", "src/server.ts"]
