@@ -1,5 +1,8 @@
 import type { BusState } from './port.ts'
 
+/** Above it commands wait here: in a longer queue at the server the last would run into their time limit. */
+const MAX_IN_FLIGHT = 500
+
 export interface AvailabilityOptions {
   /** Restores what is shared before commands go there again; rejects if that is not possible yet. */
   recover: () => Promise<void>
@@ -15,11 +18,24 @@ export function createAvailability({ recover, reasonOf }: AvailabilityOptions) {
   let state: BusState = { isUp: true }
   let isClosed = false
   let recovering: Promise<void> | undefined
+  const waiting: (() => void)[] = []
+  let inFlight = 0
 
   function become(next: BusState): void {
     if (isClosed || next.isUp === state.isUp) return
     state = next
     for (const listener of listeners) listener(state)
+  }
+
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (inFlight >= MAX_IN_FLIGHT) await new Promise<void>((resolve) => void waiting.push(resolve))
+    inFlight++
+    try {
+      return await work()
+    } finally {
+      inFlight--
+      waiting.shift()?.()
+    }
   }
 
   async function recoverOnce(): Promise<void> {
@@ -43,14 +59,16 @@ export function createAvailability({ recover, reasonOf }: AvailabilityOptions) {
     },
     failed: (error: unknown) => become({ isUp: false, reason: reasonOf(error) }),
     /** The answer of the command, or undefined when there is none to be had. Never rejects. */
-    async attempt<T extends object | string | number>(command: () => Promise<T>): Promise<T | undefined> {
-      if (!state.isUp || isClosed) return undefined
-      try {
-        return await command()
-      } catch (error) {
-        become({ isUp: false, reason: reasonOf(error) })
-        return undefined
-      }
+    attempt<T extends object | string | number>(command: () => Promise<T>): Promise<T | undefined> {
+      return inTurn(async () => {
+        if (!state.isUp || isClosed) return undefined
+        try {
+          return await command()
+        } catch (error) {
+          become({ isUp: false, reason: reasonOf(error) })
+          return undefined
+        }
+      })
     },
     async tryRecover(): Promise<void> {
       if (state.isUp || isClosed) return

@@ -7,7 +7,7 @@ import { createLocalBus, MAX_ENTRIES } from './local.ts'
 import type { Bus, Counted } from './port.ts'
 import { readRedisAddress } from './redis-address.ts'
 import { connectRedis } from './redis-connection.ts'
-import { ACQUIRE, COUNT } from './redis-scripts.ts'
+import { createScripts } from './redis-scripts.ts'
 
 /** How often a silent connection is asked whether it still works. */
 const HEARTBEAT_MS = 1_000
@@ -50,11 +50,12 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
   let cancelHeartbeat = () => {}
   let isClosed = false
 
+  const scripts = createScripts(redis)
   const take = (key: string, owner: string, ttlMs: number, places: number) =>
-    redis.eval(ACQUIRE, 1, `${prefix}:lease:${key}`, owner, ttlMs, places).then(Number)
+    scripts.acquire(`${prefix}:lease:${key}`, owner, ttlMs, places).then(Number)
   const giveBack = (key: string, owner: string) => redis.zrem(`${prefix}:lease:${key}`, owner)
   const add = (key: string, windowMs: number, by: number) =>
-    redis.eval(COUNT, 1, `${prefix}:count:${key}`, by, windowMs).then(readCounted)
+    scripts.count(`${prefix}:count:${key}`, by, windowMs).then(readCounted)
   /** A write, because a replica, or a Redis that is full, answers PING as if nothing were wrong. */
   const probe = () => add(`probe:${instance}`, PROBE_MS, 1)
 
