@@ -31,8 +31,12 @@ export default fp(
       clock,
       intervalMs: config.flowise.syncIntervalMs,
       async run() {
-        // Of several processes one is enough; the others look again after the same interval.
-        if (!(await bus.acquire(LEASE, owner, LEASE_MS))) return
+        // Of several processes one is enough; the others look again after the same interval. Not after the first sync:
+        // if its process dies, the catalogue is empty until somebody repeats it.
+        if (!(await bus.acquire(LEASE, owner, LEASE_MS))) {
+          if ((await sync.lastSyncAt()) !== undefined) return
+          throw new Error('The first sync is under way in another process')
+        }
         try {
           const { created, updated, deleted, errors } = await sync.run({ confirm: false })
           app.log.debug({ created, updated, deleted, errors }, 'chatflows synced')

@@ -6,7 +6,6 @@ import chatflows from '../../plugins/chatflows.ts'
 import configuration from '../../plugins/configuration.ts'
 import flowise from '../../plugins/flowise.ts'
 import metrics from '../../plugins/metrics.ts'
-import store from '../../plugins/store.ts'
 import { createLocalBus } from '../../src/bus/local.ts'
 import { loadConfig } from '../../src/config.ts'
 import { createIds } from '../../src/ids.ts'
@@ -33,8 +32,10 @@ async function setUp(t: Test, env: Record<string, string> = {}) {
   const lists: PromiseWithResolvers<unknown[]>[] = []
   await app.register(configuration, { config, parts })
   await app.register(metrics)
-  await app.register(store)
   await app.register(bus)
+  // Without its maintenance, whose timer would stand before those of the schedule.
+  const store = async (app: FastifyInstance) => void app.decorate('store', parts.store)
+  await app.register(fp(store, { name: 'store' }))
   await app.register(flowise)
   await app.register(
     fp(async function listing(app: FastifyInstance) {
@@ -82,6 +83,22 @@ t.test('a process leaves the sync to the one that is doing it', async (t) => {
   clock.advance(INTERVAL_MS)
   await until(() => clock.nextAt() === clock.now() + INTERVAL_MS)
   t.equal(lists.length, 1)
+})
+
+t.test('a first sync that died with its process is repeated by another one soon', async (t) => {
+  const { app, clock, lists } = await setUp(t)
+  await until(() => lists.length === 1)
+  lists[0]?.reject(new Error('not there yet'))
+  await until(() => clock.nextAt() === clock.now() + 1000)
+  await app.bus.acquire('chatflow-sync', 'a process that dies', 2500)
+  clock.advance(1000)
+  await until(() => clock.nextAt() === clock.now() + 2000)
+  t.equal(lists.length, 1)
+  clock.advance(2000)
+  await until(() => lists.length === 2)
+  lists[1]?.resolve([{ id: 'a', name: 'A' }])
+  await until(() => clock.nextAt() === clock.now() + INTERVAL_MS)
+  t.match(await app.chatflows.get('a'), { status: 'active' })
 })
 
 t.test('closing does not wait for a list that does not come', async (t) => {
