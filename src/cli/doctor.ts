@@ -25,8 +25,10 @@ export const doctor: Command = {
     const findings = config
       ? await probeAll(config, url, clock)
       : [...environmentProblems(problems), ...(url === undefined ? [] : await askGateway(url, clock))]
-    const text = options.json === true ? reportJson(findings) : reportText(findings, { isColoured: isTerminal() })
-    process.stdout.write(withoutSecrets(text, config ? secretsOf(config) : []))
+    const clean = withoutSecrets(findings, config ? secretsOf(config) : [])
+    process.stdout.write(
+      options.json === true ? reportJson(clean) : reportText(clean, { isColoured: process.stdout.isTTY })
+    )
     return findings.some(({ level }) => level === 'fail') ? 1 : 0
   }
 }
@@ -133,8 +135,4 @@ function decoded(text: string): string {
   } catch {
     return text
   }
-}
-
-function isTerminal(): boolean {
-  return process.stdout.isTTY
 }

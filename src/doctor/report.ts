@@ -1,5 +1,7 @@
 import { counted, type Finding, type Level } from './finding.ts'
 
+/** Shorter ones would take words apart; nothing that takes a secret takes one so short. */
+const SHORTEST_SECRET = 4
 /** Green, yellow, red. */
 const COLOURS: Record<Level, number> = { ok: 32, warn: 33, fail: 31 }
 
@@ -26,19 +28,20 @@ export function reportJson(findings: readonly Finding[]): string {
   return `${JSON.stringify({ summary: sumOf(findings), findings }, null, 2)}\n`
 }
 
-/** The text without any of the secrets, wherever it came from: a driver's message may quote what it was given. */
-export function withoutSecrets(text: string, secrets: readonly (string | undefined)[]): string {
-  const forms = secrets.filter((secret) => secret !== undefined && secret !== '').flatMap(spellings)
+/**
+ * The findings without any of the secrets, wherever they came from: a driver's message may quote what it was given. Only in
+ * sentences, so that somebody whose password is `redis` still reads a report.
+ */
+export function withoutSecrets(findings: readonly Finding[], secrets: readonly (string | undefined)[]): Finding[] {
+  const known = secrets.filter((secret) => secret !== undefined && secret.length >= SHORTEST_SECRET)
+  const forms = [...new Set(known.flatMap((secret) => [String(secret), encodeURIComponent(String(secret))]))]
   // The longest first: one secret may be a part of another.
-  return forms.sort((a, b) => b.length - a.length).reduce((clean, form) => clean.replaceAll(form, '[secret]'), text)
+  forms.sort((one, other) => other.length - one.length)
+  const clean = (text: string) => forms.reduce((rest, form) => rest.replaceAll(form, '[secret]'), text)
+  return findings.map((finding) => ({ ...finding, text: clean(finding.text) }))
 }
 
 function sumOf(findings: readonly Finding[]): Record<Level, number> {
   const count = (wanted: Level) => findings.filter(({ level }) => level === wanted).length
   return { ok: count('ok'), warn: count('warn'), fail: count('fail') }
-}
-
-function spellings(secret: string | undefined): string[] {
-  const plain = secret ?? ''
-  return [...new Set([plain, encodeURIComponent(plain), JSON.stringify(plain).slice(1, -1)])]
 }
