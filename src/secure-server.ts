@@ -115,10 +115,6 @@ function limitSession(session: ServerHttp2Session, limits: ArrivalLimits, clock:
     const cancel = clock.after(limits.requestTimeout, () => stream.close(constants.NGHTTP2_CANCEL))
     stream.once('end', cancel)
     stream.once('close', cancel)
-    // Who was answered before the end of the body need not send the rest (RFC 9113, section 8.1).
-    stream.once('finish', () => {
-      if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR)
-    })
   })
 }
 

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { Agent, request } from 'undici'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { eventsOf, idle, settled, stored, textOf } from '../prediction/tools.ts'
+import { openTamperedStore } from '../prediction/tampered-store.ts'
 import type { Fault } from '../stand-in/flowise.ts'
 import { startSecure } from './secure.ts'
 
@@ -116,6 +118,34 @@ t.test('a connection that breaks ends all of its predictions', async (t) => {
   }
   await settled(t, gateway, user.id)
   t.ok(standIn.predictions.every(({ isLeft }) => isLeft))
+})
+
+t.test('who leaves before the prediction has begun owes nothing', async (t) => {
+  const reached = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  let isArmed = false
+  // The grant is read after the login and before anything watches the client.
+  const store = await openTamperedStore(t, async (name, kind) => {
+    if (!isArmed || kind !== 'read' || name !== 'chatflows') return
+    isArmed = false
+    reached.resolve()
+    await released.promise
+  })
+  const gateway = await startSecure(t, {}, { store })
+  const { standIn, user, connect } = gateway
+  const { ask: send } = await connect()
+  isArmed = true
+  const wire = send(STREAM, { token: user.token, body: { ...ask, sessionId: 's' } })
+  await reached.promise
+  wire.leave()
+  await once(wire.stream, 'close')
+  // The server has read the reset when it answers what was asked after it.
+  await send('/health').ended
+  released.resolve()
+  while ((await send('/chat/predict', { token: user.token, body: { ...ask, sessionId: 's' } }).head).status === 409);
+  await settled(t, gateway, user.id)
+  t.equal(standIn.predictions.length, 1)
+  t.equal((await stored(gateway).charges(user.id)).length, 1)
 })
 
 t.test('a drain lets a running stream end as always, and sends whatever comes next elsewhere', async (t) => {

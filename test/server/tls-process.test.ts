@@ -73,10 +73,12 @@ t.test('the printed address is that of TLS, and noise at the port makes no noise
   for (let n = 0; n < 20; n++) await sendRaw(gateway.url, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')
   await t.rejects(isTrusted(gateway.url, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1' }))
   t.notMatch(gateway.stdout().slice(before.length), /tls|ssl|handshake|client/i)
-  t.equal((await (await gateway.connect()).json('/health')).status, 200)
+  const { json } = await gateway.connect()
+  t.equal((await json('/health')).status, 200)
+  t.equal((await json('/chat/authenticate', { body: 'x'.repeat(2_000_000) })).status, 413)
   gateway.child.kill('SIGTERM')
   t.equal(await gateway.exit, 0)
-  t.equal(gateway.stderr(), '')
+  t.equal(gateway.stderr(), '', 'no warning of Node either')
 })
 
 t.test('an expired certificate serves, with a warning', async (t) => {
