@@ -4,6 +4,9 @@ import { until } from '../contract/bus.ts'
 import { withRedis } from '../servers/redis.ts'
 import { environment, startProcess } from './gateway-process.ts'
 
+// On a busy machine the starts and the logins take long.
+t.setTimeout(120_000)
+
 void withRedis(
   t,
   'Redis that goes away makes the gateway unready, not useless; it comes back without a restart',
