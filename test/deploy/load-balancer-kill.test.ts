@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:http2'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { startInstallation, withHaproxy } from './load-balancer.ts'
@@ -24,14 +26,25 @@ withHaproxy(t, 'a gateway that is killed', async (t, program) => {
   }
 
   await t.test('on a connection that had a request before, where HAProxy would have the client repeat', async (t) => {
-    await (await get('/health')).text()
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => agent.destroy())
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const ask = async (method: string, path: string, body = '') => {
+      const asking = request(`${url}${path}`, { agent, method, headers }).end(body)
+      const reply = await new Promise<IncomingMessage>((resolve, reject) => {
+        asking.on('response', resolve).on('error', reject)
+      })
+      return { reply, body: await text(reply), isReused: asking.reusedSocket }
+    }
+    await ask('GET', '/health')
     const killing = killNext()
-    const reply = await post(path, ASK)
-    t.equal(reply.status, 502)
-    t.match(reply.headers.get('content-type'), 'application/problem+json')
-    const problem: { request_id: string } = JSON.parse(await reply.text())
+    const { reply, body, isReused } = await ask('POST', path, JSON.stringify(ASK))
+    t.equal(isReused, true)
+    t.equal(reply.statusCode, 502)
+    t.match(reply.headers['content-type'], 'application/problem+json')
+    const problem: { request_id: string } = JSON.parse(body)
     t.match(problem, { code: 'internal_error', status: 502, instance: path })
-    t.equal(reply.headers.get('x-request-id'), problem.request_id)
+    t.equal(reply.headers['x-request-id'], problem.request_id)
     for (let count = 0; count < 30; count++) t.equal((await get('/api/v1/chat/credits')).status, 200, 'for it alone')
     await becomes(await killing, /^DOWN/)
   })
@@ -41,10 +54,10 @@ withHaproxy(t, 'a gateway that is killed', async (t, program) => {
     t.teardown(() => session.close())
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
     const ask = async (method: string, path: string, body?: string) => {
-      const request = session.request({ ...headers, ':method': method, ':path': path }).end(body)
-      const [answered] = await once(request, 'response')
-      request.resume()
-      await once(request, 'close')
+      const asking = session.request({ ...headers, ':method': method, ':path': path }).end(body)
+      const [answered] = await once(asking, 'response')
+      asking.resume()
+      await once(asking, 'close')
       return answered[':status']
     }
     t.equal(await ask('GET', '/health'), 200)

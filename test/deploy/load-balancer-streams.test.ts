@@ -24,8 +24,9 @@ withHaproxy(t, 'the shipped load balancer and a stream', async (t, program) => {
       await wire.until(new RegExp(word))
       delaysMs.push(performance.now() - saidAt)
     }
-    // What waits for more to come waits 200 ms, every time; a busy machine is not that steady.
-    t.ok(Math.min(...delaysMs) < 150, `within ${Math.round(Math.min(...delaysMs))} ms`)
+    // What waits for more to come waits 200 ms, every time but the last; a busy machine is not that steady.
+    const fastestMs = Math.min(...delaysMs.slice(0, -1))
+    t.ok(fastestMs < 150, `within ${Math.round(fastestMs)} ms`)
     const text = await wire.ended
     t.match((await wire.head).headers, { 'content-type': /^text\/event-stream/, 'cache-control': /no-transform/ })
     t.equal(textOf(text), words.join(''))

@@ -111,8 +111,8 @@ export async function startLoadBalancer(
 }
 
 /**
- * Three gateway processes behind the load balancer, with one Flowise behind them. Each has a copy of the same store, so
- * that one login counts at all; what they write is not shared.
+ * Three gateway processes behind the load balancer, with one Flowise behind them. Without MONGODB_URL each has a copy of
+ * the same store, so that one login counts at all; what they write is then not shared.
  */
 export async function startInstallation(
   t: Test,
@@ -138,11 +138,11 @@ export async function startInstallation(
     TRUST_PROXY: '1',
     ...env
   }
-  const token = await seed(t, { ...environment, DATA_DIR: join(folder, 'seed') })
+  const token = await seed(t, { DATA_DIR: join(folder, 'seed'), ...environment })
   const members = await Promise.all(
     ['gateway-1', 'gateway-2', 'gateway-3'].map(async (name) => {
-      const own = { ...environment, DATA_DIR: join(folder, name) }
-      cpSync(join(folder, 'seed'), own.DATA_DIR, { recursive: true })
+      const own = { DATA_DIR: join(folder, name), ...environment }
+      if (!('MONGODB_URL' in env)) cpSync(join(folder, 'seed'), own.DATA_DIR, { recursive: true })
       let process = startProcess(t, own)
       const port = Number(new URL(await process.listening).port)
       const restart = async () => {
