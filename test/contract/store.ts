@@ -69,7 +69,7 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
 
   withThings(
     'a unique key is taken once, by insert and by update, and a lack of it never collides',
-    async (t, things) => {
+    async (t, things, opened) => {
       t.equal(await things.insert({ id: 'a', name: 'x', left: 'l', right: 'r' }), true)
       t.equal(await things.insert({ id: 'b', name: 'x' }), false)
       t.equal(await things.insert({ id: 'b', left: 'l', right: 'r' }), false)
@@ -77,7 +77,10 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
       t.equal(await things.insert({ id: 'c', left: 'l' }), true)
       t.equal(await things.insert({ id: 'd' }), true)
       t.equal(await things.update('b', {}, { set: { name: 'x' } }), false)
-      t.equal(await things.update('b', {}, { set: { right: 'r' } }), false)
+      const append = [{ collection: 'notes', document: { id: 'n' } }]
+      t.equal(await things.update('b', {}, { set: { right: 'r' }, inc: { amount: 1 } }, append), false)
+      t.equal(await things.insert({ id: 'e', name: 'x' }, append), false)
+      t.equal(await opened.store.collection('notes').count({}), 0)
       t.strictSame(await things.get('b'), { id: 'b', left: 'l' })
       t.equal(await things.update('a', {}, { set: { name: 'x' } }), true, 'its own key is no conflict')
       t.equal(await things.update('a', {}, { unset: ['name'] }), true)

@@ -1,8 +1,8 @@
-import { unavailable } from './errors.ts'
+import { isTaken, unavailable } from './errors.ts'
 
 /** The calls to the server that are under way: limited in number, and waited for at the end. */
 export interface Calls {
-  /** Makes a call. @throws store_unavailable for every failure, and at once when too many are under way */
+  /** Makes a call. @throws store_unavailable, at once when too many are under way; an error that isTaken knows is thrown as it is */
   run<T>(call: () => Promise<T>): Promise<T>
   readonly isEnded: boolean
   /** Refuses further calls and resolves when none is under way. */
@@ -29,7 +29,7 @@ export function createCalls(max: number): Calls {
       try {
         return await call()
       } catch (error) {
-        throw unavailable(error)
+        throw isTaken(error) ? error : unavailable(error)
       } finally {
         underWay--
         if (isEnded && underWay === 0) idle.resolve()

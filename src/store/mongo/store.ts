@@ -69,7 +69,11 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       const filter = { $and: [own, room ?? {}, filterOf({ gte: Object.fromEntries(bounds) })] }
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         if (await write(hasExtra ? filter : own)) return true
-        if (isTarget && tries === 0 && (await outbox.flush(spec, id))) continue
+        if (isTarget && tries === 0) {
+          // Also when nothing waits any more: somebody may have published it a moment after the write.
+          await outbox.flush(spec, id)
+          continue
+        }
         const block = hasExtra ? await blockOf(own, bounds) : undefined
         if (block === undefined) return false
         if (block === 'waiting') await outbox.empty(name, id)
@@ -83,12 +87,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         checkNonNegative(spec, document)
         checkAppends(name, append, specOf)
         const stored = toDocument(document, append)
-        const isNew = await run(() =>
-          unlessTaken(
-            () => documents.insertOne(stored),
-            () => true
-          )
-        )
+        const isNew = await unlessTaken(run(async () => (await documents.insertOne(stored)).acknowledged))
         if (isNew) outbox.publishSoon(name, document.id, append)
         return isNew
       },
@@ -103,14 +102,8 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         const update = updateOf(change, append)
         const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
         if (!id.isWellFormed()) return false
-        const isApplied = await applied(id, guard, extra, (filter) =>
-          run(() =>
-            unlessTaken(
-              () => documents.updateOne(filter, update),
-              ({ matchedCount }) => matchedCount === 1
-            )
-          )
-        )
+        const write: Write = (filter) => run(async () => (await documents.updateOne(filter, update)).matchedCount === 1)
+        const isApplied = await unlessTaken(applied(id, guard, extra, write))
         if (isApplied && append.length > 0) outbox.publishSoon(name, id, append)
         return isApplied
       },
@@ -175,9 +168,10 @@ interface Extra {
   bounds: [path: string, bound: number][]
 }
 
-async function unlessTaken<R>(write: () => Promise<R>, isDone: (result: R) => boolean): Promise<boolean> {
+/** False when an id or a unique key is taken. */
+async function unlessTaken(write: Promise<boolean>): Promise<boolean> {
   try {
-    return isDone(await write())
+    return await write
   } catch (error) {
     if (isTaken(error)) return false
     throw error
