@@ -71,7 +71,7 @@ t.test('the installation tells its modes and paths, and no secret', async (t) =>
     service: 'flowise-proxy-service',
     auth_mode: 'local',
     accounting_mode: 'internal',
-    store: 'sqlite',
+    store: /^(sqlite|mongodb)$/,
     upstream: 'flowise',
     endpoints: {
       authentication: '/api/v1/chat/authenticate',
@@ -146,7 +146,7 @@ t.test('every operation has an id, a summary, a tag, and says who may use it', a
   t.match(components.securitySchemes.bearer, { type: 'http', scheme: 'bearer' })
   const ids = new Set<string>()
   const isPublic =
-    /^\/(|health|ready|info|metrics|openapi\.json)$|^\/api\/v1\/(chat\/(authenticate|refresh)|chatflows-streaming\/\{chatflow_id\})$/
+    /^\/(|health|ready|info|metrics|openapi\.json)$|^\/api\/v1\/(chat\/(authenticate|refresh)|test-stream|chatflows-streaming\/\{chatflow_id\})$/
   for (const [path, operations] of Object.entries<Record<string, Operation>>(paths))
     for (const [method, operation] of Object.entries(operations)) {
       const name = `${method} ${path}`
