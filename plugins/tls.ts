@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { type KeyPair, validityProblem } from '../src/tls.ts'
 
 /** A new certificate is in use after two of these at the latest. */
-const REREAD_MS = 2000
+const REREAD_MS = 1000
 /** What a slow reader gets at shutdown to read the end of its reply. */
 const LINGER_MS = 2000
 
