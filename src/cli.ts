@@ -2,11 +2,13 @@ import { type Command, readArguments, UsageError, usage } from './cli/command.ts
 import { createAdmin } from './cli/create-admin.ts'
 import { doctor } from './cli/doctor.ts'
 import { docs, openapi, routes } from './cli/documents.ts'
+import { migrate } from './cli/migrate.ts'
 import { verify } from './cli/verify.ts'
 
 const COMMANDS = new Map<string, Command>([
   ['create-admin', createAdmin],
   ['verify', verify],
+  ['migrate', migrate],
   ['doctor', doctor],
   ['routes', routes],
   ['openapi', openapi],

@@ -29,7 +29,9 @@ export function readArguments(command: Command, words: readonly string[]): Given
   const { values, positionals } = parse(words, optionsOf(command))
   const missing = names[positionals.length]
   if (missing !== undefined) throw new UsageError(`<${missing}> is missing.`)
-  if (positionals.length > names.length) throw new UsageError(`${positionals[names.length]} is one argument too many.`)
+  const [extra] = positionals.slice(names.length)
+  // A URL may hold a password.
+  if (extra !== undefined) throw new UsageError(`${extra.replace(/:\/\/.*/s, '://...')} is one argument too many.`)
   return { arguments: positionals, options: values }
 }
 

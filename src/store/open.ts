@@ -8,6 +8,7 @@ import { collections, migrations } from './collections.ts'
 import { lockDirectory } from './lock.ts'
 import { connectMongo, type MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
+import { refuseUnfinished } from './move.ts'
 import { createSqliteStore } from './sqlite/store.ts'
 import { migrate, refuseNewer } from './versions.ts'
 
@@ -18,8 +19,11 @@ export interface Place {
 }
 
 export interface OpenOptions {
-  /** `serve`: to write. `inspect`: a look from outside, also while the gateway runs; nothing is made or brought forward. */
-  mode: 'serve' | 'inspect'
+  /**
+   * `serve`: to write. `inspect`: a look from outside, also while the gateway runs; nothing is made or brought forward.
+   * `fill`: to write also where a move has not been finished.
+   */
+  mode: 'serve' | 'inspect' | 'fill'
 }
 
 export interface OpenedStore extends Store {
@@ -33,17 +37,25 @@ export interface OpenedStore extends Store {
  */
 export async function openStore({ dataDir, mongodb }: Place, { mode }: OpenOptions): Promise<OpenedStore> {
   const clock = createSystemClock()
-  if (mongodb) return mode === 'serve' ? serveMongo(mongodb, clock) : inspectMongo(mongodb, clock)
-  return mode === 'serve' ? serveSqlite(dataDir, clock) : inspectSqlite(dataDir)
+  const check = mode === 'fill' ? checkForm : checkWhole
+  if (mongodb) return mode === 'inspect' ? inspectMongo(mongodb, clock) : serveMongo(mongodb, { clock, check })
+  return mode === 'inspect' ? inspectSqlite(dataDir) : serveSqlite(dataDir, { clock, check })
 }
 
-async function serveSqlite(dataDir: string, clock: Clock): Promise<Store> {
+interface ServeOptions {
+  clock: Clock
+  /** Fails when the store is none for this gateway. Reads only. */
+  check: (store: Store) => Promise<void>
+}
+
+async function serveSqlite(dataDir: string, { clock, check }: ServeOptions): Promise<Store> {
   const path = join(dataDir, 'gateway.db')
   makeFolder(dataDir)
   const unlock = lockDirectory(dataDir)
   try {
     // Read before a table is touched: a store that is too new stays as it is.
-    if (existsSync(path)) await (await checked(createSqliteStore({ path, specs: collections, readOnly: true }))).close()
+    if (existsSync(path))
+      await (await checked(createSqliteStore({ path, specs: collections, readOnly: true }), check)).close()
     const store = await forward(createSqliteStore({ path, specs: collections }), clock)
     return {
       ...store,
@@ -61,33 +73,42 @@ async function serveSqlite(dataDir: string, clock: Clock): Promise<Store> {
 async function inspectSqlite(dataDir: string): Promise<Store> {
   const path = join(dataDir, 'gateway.db')
   if (!existsSync(path)) throw new Error(`There is no gateway data in ${dataDir}.`)
-  return checked(createSqliteStore({ path, specs: collections, readOnly: true }))
+  return checked(createSqliteStore({ path, specs: collections, readOnly: true }), checkWhole)
 }
 
-async function serveMongo(address: MongoAddress, clock: Clock): Promise<OpenedStore> {
+async function serveMongo(address: MongoAddress, { clock, check }: ServeOptions): Promise<OpenedStore> {
   const { store, client, makeIndexes } = await connectMongo(address, { specs: collections, clock })
-  await checked(store)
+  await checked(store, check)
   await makeIndexes()
   return { ...(await forward(store, clock)), mongo: { client, database: address.database } }
 }
 
 async function inspectMongo(address: MongoAddress, clock: Clock): Promise<Store> {
-  return checked((await connectMongo(address, { specs: collections, clock })).store)
+  return checked((await connectMongo(address, { specs: collections, clock })).store, checkWhole)
 }
 
 async function forward(store: Store, clock: Clock): Promise<Store> {
   return orClosed(store, () => migrate(store, { specs: collections, migrations, clock, owner: createIds().run() }))
 }
 
-async function checked(store: Store): Promise<Store> {
+async function checked(store: Store, check: ServeOptions['check']): Promise<Store> {
   return orClosed(store, async () => {
     try {
-      await refuseNewer(store, collections)
+      await check(store)
     } catch (error) {
       // A first start that was killed leaves a file without tables.
       if (!isWithoutTables(error)) throw error
     }
   })
+}
+
+async function checkForm(store: Store): Promise<void> {
+  await refuseNewer(store, collections)
+}
+
+async function checkWhole(store: Store): Promise<void> {
+  await checkForm(store)
+  await refuseUnfinished(store)
 }
 
 async function orClosed(store: Store, work: () => Promise<void>): Promise<Store> {
