@@ -40,7 +40,7 @@ export default fp(
       priceMicro: config.credits.priceMicro,
       onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated')
     })
-    const unsettled = new Set<Bill>()
+    const unsettled = new Map<Bill, Exchange>()
     const running = new Set<Exchange>()
     app.decorate('ledger', ledger)
     app.decorate('idempotency', idempotency)
@@ -61,7 +61,7 @@ export default fp(
 
     async function open(exchange: Exchange): Promise<Bill> {
       const bill = await billing.open(exchange, exchange.chatflow)
-      unsettled.add(bill)
+      unsettled.set(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
         exchange.onProgress = () => {
@@ -70,7 +70,7 @@ export default fp(
         }
       exchange.whenEnded(async function settle({ ending }) {
         const { sessionId, messageId } = exchange
-        const settled = bill.settle(ending, { sessionId, messageId })
+        const settled = bill.settle(ending, { sessionId, messageId }, exchange.kept)
         lifecycle.run(settled.durable.finally(() => unsettled.delete(bill)))
         exchange.receipt = await settled.receipt
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
@@ -95,7 +95,8 @@ export default fp(
     }
 
     lifecycle.every(RENEW_MS, 'hold leases', async function renewHolds() {
-      await Promise.allSettled([...[...unsettled].map((bill) => bill.renew()), ...[...running].map(takePlace)])
+      const renewals = [...unsettled].map(([bill, { kept }]) => bill.renew(kept))
+      await Promise.allSettled([...renewals, ...[...running].map(takePlace)])
     })
     lifecycle.every(PURGE_MS, 'idempotency keys', async function purgeKeys() {
       await takeTurn('idempotency-purge', PURGE_MS, () => idempotency.purgeExpired())

@@ -6,6 +6,7 @@ import { buildPredictionBody } from '../src/flowise/prediction.ts'
 import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import type { History } from '../src/history/history.ts'
+import { createKeeper } from '../src/history/keeper.ts'
 import type { SessionRow } from '../src/store/collections.ts'
 
 /** A prediction that has been sent to Flowise. */
@@ -23,7 +24,8 @@ declare module 'fastify' {
   }
 }
 
-const HISTORY_RETRIES_MS = [200, 1000, 5000, 15_000]
+/** As long as a settlement is repeated: what is not in the history is not charged. */
+const HISTORY_RETRIES_MS = [200, 1000, 5000, 15_000, 30_000]
 
 /** Step 8 of a prediction: the pre-check, the question in the history, Flowise, and the answer in the history. */
 export default fp(
@@ -112,34 +114,52 @@ export default fp(
 
     /** Before the question is stored: a session must not be free again while that write is under way. */
     function keepHistory(exchange: Exchange, begun: ReturnType<History['begin']>, userMessageId: string): void {
-      exchange.whenEnded(async function store(outcome) {
-        const session = (await begun.catch(() => undefined))?.session
-        if (session === undefined) return
-        const first = write(exchange, outcome, session, userMessageId)
+      const started = begun.then(
+        (done) => done?.session,
+        () => undefined
+      )
+      const keeper = createKeeper(async (part) => {
+        const session = await started
+        if (session) await app.history.answerSoFar({ ...answerOf(exchange), session, part })
+      })
+      exchange.kept = keeper
+      exchange.whenEnded(async function storeAnswer(outcome) {
+        const session = await started
+        const store = async () => {
+          if (session) await write(exchange, outcome, session, userMessageId)
+        }
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
-        await first.catch((error: unknown) => {
+        await keeper.finish(store, (error) => {
           app.log.error({ err: error, request_id: exchange.requestId }, 'answer not stored yet')
-          app.lifecycle.run(writeLater(() => write(exchange, outcome, session, userMessageId), error))
+          const later = writeLater(store, error)
+          app.lifecycle.run(later)
+          return later
         })
       })
     }
 
     async function write(exchange: Exchange, outcome: Outcome, session: SessionRow, userMessageId: string) {
-      const { transcript, messageId } = exchange
+      const { transcript } = exchange
       const { isClean, ending } = outcome
-      const hasAnswer = transcript.text !== '' || transcript.data !== undefined || transcript.isDataOmitted
+      const hasAnswer =
+        transcript.hasOutput || transcript.text !== '' || transcript.data !== undefined || transcript.isDataOmitted
       if (!hasAnswer && ending !== 'completed') return app.history.failed({ session, userMessageId, isClean })
-      await app.history.answer({
-        session,
+      const status = ending === 'completed' ? 'complete' : 'incomplete'
+      await app.history.answer({ ...answerOf(exchange), session, status, isClean })
+    }
+
+    /** What has been delivered, as an answer that is not complete. */
+    function answerOf({ transcript, messageId }: Exchange) {
+      const { text, data, isDataOmitted, isTruncated } = transcript
+      return {
         messageId,
-        text: transcript.text,
-        status: ending === 'completed' ? 'complete' : 'incomplete',
-        ...(transcript.data ? { data: transcript.data } : {}),
-        ...(transcript.isDataOmitted ? { dataOmitted: true } : {}),
-        ...(transcript.isTruncated ? { truncated: true } : {}),
-        isClean,
+        text,
+        status: 'incomplete' as const,
+        ...(data ? { data } : {}),
+        ...(isDataOmitted ? { dataOmitted: true } : {}),
+        ...(isTruncated ? { truncated: true } : {}),
         now: app.clock.now()
-      })
+      }
     }
 
     async function writeLater(work: () => Promise<void>, error: unknown): Promise<void> {

@@ -13,8 +13,8 @@ export interface Produced {
 
 /** What the ledger entry remembers of the prediction. */
 export interface ChargeMeta {
-  sessionId: string
-  messageId: string
+  readonly sessionId: string
+  readonly messageId: string
 }
 
 export interface Amounts {
@@ -30,10 +30,33 @@ export interface Bill {
   isShort(): boolean
   /** Reserves more; false if there is no more, and the answer has to stop. */
   grow(): Promise<boolean>
-  /** Renews the lease and records what is used, for the sweeper in case this process dies. */
-  renew(): Promise<void>
-  /** `receipt` is soon there and never rejects; `durable` resolves when the ledger has it, however long that takes. */
-  settle(ending: Ending, meta: ChargeMeta): { receipt: Promise<Amounts>; durable: Promise<void> }
+  /** Renews the lease and records what is used and kept, for the sweeper in case this process dies. */
+  renew(kept: Kept | undefined): Promise<void>
+  /**
+   * `receipt` is soon there and never rejects; `durable` resolves when the ledger has it, however long that takes. Nothing is
+   * charged before it is kept.
+   */
+  settle(
+    ending: Ending,
+    meta: ChargeMeta,
+    kept: Kept | undefined
+  ): { receipt: Promise<Amounts>; durable: Promise<void> }
+}
+
+/** The answer in the history: what is charged for. */
+export interface Kept {
+  /** Stores what there is so far. Rejects when that cannot be done now. */
+  keep(): Promise<void>
+  /** Resolves when all of it is stored; rejects when the first try failed. */
+  readonly first: Promise<void>
+  /** The same of all tries together. */
+  readonly durable: Promise<void>
+}
+
+export interface BilledRun extends ChargeMeta {
+  runId: string
+  userId: string
+  transcript: Produced
 }
 
 export interface BillingOptions {
@@ -64,10 +87,11 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
      * Holds what the prediction may cost.
      * @throws insufficient_credits, account_frozen, too_many_predictions
      */
-    async open(run: { runId: string; userId: string; transcript: Produced }, chatflow: ChatflowRow): Promise<Bill> {
+    async open(run: BilledRun, chatflow: ChatflowRow): Promise<Bill> {
       const price = priceOf(chatflow, priceMicro)
       const amountMicro = sizeOfHold(price, recentCosts.get(chatflow.id) ?? [])
-      const request = { rid: run.runId, accountId: run.userId, chatflowId: chatflow.id, amountMicro }
+      const { runId: rid, userId: accountId, sessionId, messageId } = run
+      const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta: { sessionId, messageId } }
       await openAccount(run.userId)
       const hold = amountMicro === 0 ? await ledger.free(request) : await ledger.reserve(request)
       return createBill(hold, price, run.transcript)
@@ -97,16 +121,22 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
         })
         return growing
       },
-      async renew() {
-        if (hold.amountMicro > 0) await ledger.heartbeat(hold, Math.min(usedMicro(), hold.amountMicro))
+      async renew(kept) {
+        if (hold.amountMicro === 0) return
+        const used = Math.min(usedMicro(), hold.amountMicro)
+        const isKept = used > 0 && (await isDone(kept?.keep()))
+        await ledger.heartbeat(hold, isKept ? used : 0)
       },
-      settle(ending, meta) {
-        const first = settleOnce(ending, meta)
+      settle(ending, meta, kept) {
+        const first = (kept?.first ?? Promise.resolve()).then(() => settleOnce(ending, meta))
         return {
           receipt: first.catch(() => estimate(ending)),
           durable: first.then(
             () => undefined,
-            (error) => settleLater(ending, meta, error)
+            async (error) => {
+              await kept?.durable
+              await settleLater(ending, meta, error)
+            }
           )
         }
       }
@@ -186,6 +216,15 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
     costs.push(costMicro)
     if (recentCosts.size >= REMEMBERED_CHATFLOWS) recentCosts.clear()
     recentCosts.set(chatflowId, costs)
+  }
+}
+
+async function isDone(work: Promise<void> | undefined): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch {
+    return false
   }
 }
 

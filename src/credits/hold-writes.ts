@@ -21,13 +21,21 @@ export interface HeldAmount {
   readonly limits: readonly string[]
 }
 
+/** Id of the entry that an attempt begins with. */
+export function reservationId({ rid, attempt }: { readonly rid: string; readonly attempt: string }): string {
+  return `${rid}:${attempt}:R`
+}
+
 /** Id of the one entry that says how an attempt came out. */
 export function outcomeId({ rid, attempt }: { readonly rid: string; readonly attempt: string }): string {
   return `${rid}:${attempt}:T`
 }
 
 /** The write that sets an amount aside. */
-export function reservationOf(held: HeldAmount, at: { maxHolds: number; now: number; leaseMs: number }): AccountWrite {
+export function reservationOf(
+  held: HeldAmount,
+  at: { maxHolds: number; meta: Meta; now: number; leaseMs: number }
+): AccountWrite {
   const { rid, attempt, amountMicro: amount, chatflowId, limits } = held
   const state: HoldState = {
     attempt,
@@ -49,7 +57,7 @@ export function reservationOf(held: HeldAmount, at: { maxHolds: number; now: num
       inc: { available: -amount, held: amount, holdCount: 1, ...counters(limits, -amount) },
       set: { [`holds.${rid}`]: state, updatedAt: at.now }
     },
-    append: [entry(held, { id: `${rid}:${attempt}:R`, kind: 'hold', delta: 0, at: at.now, meta: {} })]
+    append: [entry(held, { id: reservationId(held), kind: 'hold', delta: 0, at: at.now, meta: at.meta })]
   }
 }
 

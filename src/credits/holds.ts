@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { AccountRow, HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
-import { closingOf, outcomeId, reservationOf } from './hold-writes.ts'
+import { closingOf, outcomeId, reservationId, reservationOf } from './hold-writes.ts'
 import type { HeldAmount, Meta } from './hold-writes.ts'
 import { persist } from './persist.ts'
 import { refusalOf } from './refusal.ts'
@@ -35,6 +35,8 @@ export interface Reservation extends RunOf {
   amountMicro: number
   /** Counters in `limits` of the account that are reduced with it. */
   limits?: readonly string[]
+  /** What the entry of a hold that expires shall tell, too. */
+  meta?: Meta
 }
 
 export interface Holds {
@@ -70,7 +72,8 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
   const accounts = store.collection<AccountRow>('accounts')
   const entries = store.collection<LedgerEntryRow>('ledger_entries')
 
-  async function reserve({ rid, accountId, chatflowId, amountMicro, limits = [] }: Reservation): Promise<Hold> {
+  async function reserve(reservation: Reservation): Promise<Hold> {
+    const { rid, accountId, chatflowId, amountMicro, limits = [], meta = {} } = reservation
     requireAmount(amountMicro)
     if (amountMicro === 0) return free({ rid, accountId, chatflowId })
     const run = { rid, accountId, chatflowId, limits }
@@ -85,7 +88,7 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
       }
       // A new attempt for each write: one whose answer was lost may land late, and nobody must take it for this one.
       const attempt = ids.run()
-      const write = reservationOf({ ...run, attempt, amountMicro }, { maxHolds, now: clock.now(), leaseMs })
+      const write = reservationOf({ ...run, attempt, amountMicro }, { maxHolds, meta, now: clock.now(), leaseMs })
       const isHeld = await accounts.update(accountId, write.guard, write.change, write.append)
       return isHeld ? issue({ ...run, attempt, amountMicro }) : undefined
     })
@@ -194,7 +197,9 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
   }
 
   async function expire({ hold, state }: { hold: Hold; state: HoldState }, nowMs: number): Promise<boolean> {
-    const write = closingOf(hold, state.used, { meta: { ending: 'expired' }, now: nowMs, isExpiry: true })
+    const begun = await entries.get(reservationId(hold))
+    const meta = { ...begun?.meta, ending: 'expired' }
+    const write = closingOf(hold, state.used, { meta, now: nowMs, isExpiry: true })
     return accounts.update(hold.accountId, write.guard, write.change, write.append)
   }
 

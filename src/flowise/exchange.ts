@@ -1,3 +1,4 @@
+import type { Kept } from '../credits/bill.ts'
 import type { Ending } from '../credits/outcome.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { ChatflowRow } from '../store/collections.ts'
@@ -52,6 +53,8 @@ export interface Exchange extends ExchangeSeed {
   readonly concluded: Promise<void>
   /** What the money came to; written by credits before `concluded`. */
   receipt: Receipt | undefined
+  /** Set when the question is stored; without it there is nothing to charge for. */
+  kept: Kept | undefined
   /** Called after each event; set where the cost grows with the answer. */
   onProgress: (() => void) | undefined
   /** False if it had ended before: the first outcome stands. */
@@ -99,6 +102,7 @@ export function createExchange(seed: ExchangeSeed): Exchange {
     concluded,
     end,
     receipt: undefined,
+    kept: undefined,
     onProgress: undefined,
     whenEnded(read) {
       if (outcome) void read(outcome)

@@ -32,6 +32,11 @@ export interface Sessions {
    * False when the session was deleted meanwhile: then nothing is stored.
    */
   answer(ended: Answer & { session: SessionRow; isClean: boolean; now: number }): Promise<boolean>
+  /**
+   * Stores what there is so far of the answer to a begun question, which `answer` replaces; `part` counts from 1.
+   * False when the session was deleted meanwhile.
+   */
+  answerSoFar(part: Answer & { session: SessionRow; part: number; now: number }): Promise<boolean>
   /** Marks a begun question as one that got no output. */
   failed(ended: { session: SessionRow; userMessageId: string; isClean: boolean }): Promise<void>
 }
@@ -67,6 +72,20 @@ export function createSessions(store: Store): Sessions {
     return done ? { session: { ...before, ...changed, messageCount: before.messageCount + 1 } } : undefined
   }
 
+  /** The whole answer in the place of a part of it; a part that lands late finds no part any more. */
+  async function replace(session: SessionRow, { isClean, now, ...answer }: Answer & { isClean: boolean; now: number }) {
+    const { id, content, status, data, dataOmitted, truncated } = answerRow(session, answer, now)
+    const rest = Object.entries({ data, dataOmitted, truncated }).filter(([, value]) => value !== undefined)
+    await messages.update(
+      id,
+      { equal: { sessionId: session.id } },
+      { set: { content, status, ...Object.fromEntries(rest) }, unset: ['part', ...(data ? [] : ['data'])] }
+    )
+    const ours = { ...session, messageCount: session.messageCount + 1 }
+    await sessions.update(session.id, unchanged(ours), { set: { lastActivityAt: now, isUnclean: !isClean } })
+    return true
+  }
+
   return {
     session: (sessionId) => sessions.get(sessionId),
 
@@ -84,10 +103,25 @@ export function createSessions(store: Store): Sessions {
           { set: { lastActivityAt: now, ...(isOurs ? { isUnclean: !isClean } : {}) }, inc: { messageCount: 1 } },
           [{ collection: 'messages', document: answerRow(current, answer, now) }]
         )
-        if (done || (await messages.get(answer.messageId))) return true
+        if (done) return true
+        // A part of it, or all of it by a write whose answer was lost.
+        if (await messages.get(answer.messageId)) return replace(session, { ...answer, isClean, now })
         current = await sessions.get(session.id)
       }
       return false
+    },
+
+    async answerSoFar({ session, part, now, ...answer }) {
+      const row = { ...answerRow(session, answer, now), part }
+      const { content, data } = row
+      const isOlder: Guard = { equal: { sessionId: session.id }, lt: { part } }
+      const later =
+        part > 1 && (await messages.update(row.id, isOlder, { set: { content, part, ...(data && { data }) } }))
+      if (later) return true
+      const done = await sessions.update(session.id, unchanged(session), { inc: { messageCount: 1 } }, [
+        { collection: 'messages', document: row }
+      ])
+      return done || (await messages.get(row.id)) !== undefined
     },
 
     async failed({ session, userMessageId, isClean }) {

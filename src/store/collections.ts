@@ -108,6 +108,8 @@ export interface MessageRow extends Document {
   role: 'user' | 'assistant'
   content: string
   status: 'complete' | 'incomplete' | 'failed'
+  /** Of an answer that is still coming: the number of times that what there is of it was stored. */
+  part?: number
   position: number
   createdAt: number
   /** The allowed non-text members of the answer. */

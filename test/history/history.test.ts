@@ -47,6 +47,39 @@ t.test('a turn leaves a session and its two messages, in order', async (t) => {
   ])
 })
 
+t.test(
+  'parts of an answer grow in place, the whole takes it, and a part that comes late changes nothing',
+  async (t) => {
+    const { history, ask } = setUp(t)
+    const session = await ask('s1', 'm1')
+    const soFar = (part: number, text: string) =>
+      history.answerSoFar({
+        session,
+        messageId: 'm2',
+        text,
+        status: 'incomplete',
+        data: { usedTools: [1] },
+        part,
+        now: 2
+      })
+    t.equal(await soFar(1, 'one'), true)
+    t.equal(await soFar(3, 'one two three'), true)
+    t.equal(await soFar(2, 'one two'), true)
+    t.match(await history.messagesOf('s1', all), [{ id: 'm1' }, { id: 'm2', content: 'one two three', part: 3 }])
+    const answer = { messageId: 'm2', text: 'one two three four', status: 'complete' } as const
+    t.equal(await history.answer({ session, ...answer, isClean: true, now: 3 }), true)
+    t.equal(await soFar(4, 'one'), true)
+    const rows = await history.messagesOf('s1', all)
+    t.equal(rows.length, 2)
+    t.match(rows[1], { id: 'm2', content: 'one two three four', status: 'complete', position: 1 })
+    t.strictSame([rows[1]?.part, rows[1]?.data], [undefined, undefined])
+    t.match(await history.session('s1'), { messageCount: 2, isUnclean: false, lastActivityAt: 3 })
+    await history.remove('u1', 's1')
+    t.equal(await soFar(5, 'one'), false)
+    t.strictSame(await history.messagesOf('s1', all), [])
+  }
+)
+
 t.test('of two turns that begin at once in one session one wins, and the other stores nothing', async (t) => {
   const { history, ask, messages } = setUp(t)
   const begin = (session: SessionRow | undefined, messageId: string) =>

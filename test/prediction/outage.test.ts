@@ -54,12 +54,14 @@ t.test('the answer cannot be stored: the stream ends normally, the write is repe
     ['metadata', 'end']
   )
   t.equal((await stored(gateway).messages('s')).length, 1)
+  t.same(await stored(gateway).charges(user.id), [], 'what is not in the history is not charged')
   down.clear()
   while ((await stored(gateway).messages('s')).length < 2) await pause(20)
   t.match(await stored(gateway).messages('s'), [
     { role: 'user', status: 'complete' },
     { role: 'assistant', status: 'complete', content: 'Hello from Flowise 🙂' }
   ])
+  while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
   t.same(await stored(gateway).charges(user.id), [1_000_000])
   await settled(t, gateway, user.id)
 })
