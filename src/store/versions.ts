@@ -68,27 +68,36 @@ export async function migrate(store: Store, options: MigrateOptions): Promise<vo
       .find(({ collection, to }) => (row.value[collection] ?? FIRST) < to)
     if (!next) return
     if (clock.now() > patience) throw new Error('Another process is migrating the data and does not come to an end.')
-    const lease = { owner, leaseUntil: clock.now() + LEASE_MS }
-    const isOurs = await meta.update(ROW, { lt: { leaseUntil: clock.now() } }, { set: lease })
-    if (isOurs) await takeStep(store, next, options)
+    const leaseUntil = clock.now() + LEASE_MS
+    const isOurs = await meta.update(ROW, { lt: { leaseUntil: clock.now() } }, { set: { owner, leaseUntil } })
+    if (isOurs) await takeStep(store, next, { ...options, leaseUntil })
     else await new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve))
   }
 }
 
-async function takeStep(store: Store, { collection, to, change }: Migration, { clock, owner }: MigrateOptions) {
+async function takeStep(
+  store: Store,
+  { collection, to, change }: Migration,
+  options: MigrateOptions & { leaseUntil: number }
+): Promise<void> {
+  const { clock, owner } = options
   const meta = store.collection<SchemaRow>('meta')
   const rows = store.collection<Document & Record<string, unknown>>(collection)
   const mine = { equal: { owner } }
   let last: string | undefined
+  let { leaseUntil } = options
   for (;;) {
     const page = await rows.list({ ...(last === undefined ? {} : { after: { value: null, id: last } }), limit: PAGE })
     for (const row of page) {
+      // A process that stood still must not put old values over those of whoever went on without it.
+      if (clock.now() >= leaseUntil) return
       const made = change(row)
       if (made) await rows.update(row.id, {}, made)
     }
     if (page.length < PAGE) break
     last = page.at(-1)?.id
-    const isOurs = await meta.update(ROW, mine, { set: { leaseUntil: clock.now() + LEASE_MS } })
+    leaseUntil = clock.now() + LEASE_MS
+    const isOurs = await meta.update(ROW, mine, { set: { leaseUntil } })
     // Somebody took us for dead: the step is theirs now.
     if (!isOurs) return
   }
