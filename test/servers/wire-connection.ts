@@ -8,6 +8,8 @@ import type { Protocol, WireRequest } from './wire-message.ts'
  * `delayAnswer`: the server carries it out, the answer waits.
  * `delayRequest`: it waits before the server, and gets there also if its sender has gone meanwhile.
  * `landLate`: the connection is cut at once, and the server carries it out later.
+ * `undecided`: it waits before the server until it is known which of these it will be; `answered` tells that the server has
+ * answered it, or will never hear of it.
  */
 export type Fate =
   | 'pass'
@@ -16,6 +18,7 @@ export type Fate =
   | { delayAnswer: Promise<unknown> }
   | { delayRequest: Promise<unknown> }
   | { landLate: Promise<unknown> }
+  | { undecided: Promise<Fate>; answered(): void }
 
 export interface Route {
   protocol: Protocol
@@ -45,14 +48,16 @@ export function joinServer(client: Socket, { protocol, target, decide, keep }: R
   }
 
   /** Counts a request as under way; call the result when it is answered or dropped. */
-  function expect(): () => void {
+  function expect(fate: Fate): () => void {
     const { promise, resolve } = Promise.withResolvers<void>()
     unanswered++
     keep(promise)
     server.once('close', resolve)
     promise.then(() => {
+      server.off('close', resolve)
       unanswered--
       leave()
+      if (typeof fate === 'object' && 'undecided' in fate) fate.answered()
     })
     return resolve
   }
@@ -60,6 +65,11 @@ export function joinServer(client: Socket, { protocol, target, decide, keep }: R
   async function forward(request: Buffer, fate: Fate, answered: () => void): Promise<void> {
     // What was sent behind a request that cost the connection is lost with it.
     if (isCut) return answered()
+    if (typeof fate === 'object' && 'undecided' in fate) {
+      const decided = await fate.undecided
+      // Its answer is waited for in any case.
+      return forward(request, decided === 'pass' ? { delayAnswer: Promise.resolve() } : decided, answered)
+    }
     if (fate === 'pass') return void server.write(request)
     if (fate === 'lose-request') {
       cut()
@@ -90,7 +100,7 @@ export function joinServer(client: Socket, { protocol, target, decide, keep }: R
     const request = protocol.describe(message)
     // Decided as it arrives, so that the order of decisions is the order of requests.
     const fate = request === undefined ? 'pass' : decide(request)
-    const answered = fate === 'pass' ? () => {} : expect()
+    const answered = fate === 'pass' ? () => {} : expect(fate)
     return () => forward(message, fate, answered)
   })
   const answers = listen(server, (message) => {

@@ -135,6 +135,31 @@ withMongo(t, 'a delayed request lands although its sender has given up', async (
   t.equal(await stored('a'), 1)
 })
 
+withMongo(t, 'an undecided request waits for its fate, and tells when it is over', async (t, mongo) => {
+  const { proxy, stored, raise } = await settingOf(t, mongo)
+  for (const [fate, after] of [
+    ['pass', 1],
+    ['lose-answer', 2],
+    ['lose-request', 2]
+  ] as const) {
+    const decision = Promise.withResolvers<Fate>()
+    const sent = Promise.withResolvers<void>()
+    const over = Promise.withResolvers<void>()
+    proxy.decide = ({ command }) => {
+      if (command !== 'update') return 'pass'
+      sent.resolve()
+      return { undecided: decision.promise, answered: over.resolve }
+    }
+    const before = await stored('a')
+    const [raised] = [Promise.allSettled([raise('a')]), await sent.promise]
+    t.equal(await stored('a'), before, `${fate}: it waits`)
+    decision.resolve(fate)
+    await over.promise
+    t.equal(await stored('a'), after, `${fate}: it is over`)
+    t.match(await raised, [{ status: fate === 'pass' ? 'fulfilled' : 'rejected' }])
+  }
+})
+
 withMongo(t, 'a disconnected server is back when it is reconnected', async (t, mongo) => {
   const { proxy, raise } = await settingOf(t, mongo, { serverSelectionTimeoutMS: 200 })
   proxy.disconnect()

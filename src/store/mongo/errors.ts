@@ -12,11 +12,15 @@ export function isTaken(error: unknown): boolean {
   return error.code === DUPLICATE_KEY || (error.code === 1 && DUPLICATE_BENEATH.test(error.message))
 }
 
-/** Whether of an unordered batch only documents failed whose ids were there before. */
+/**
+ * Whether of an unordered batch only documents failed whose ids were there before. The driver gives every other failure the
+ * same class, a lost connection too, with an empty list of what failed: then nothing is known of any document.
+ */
 export function areAllTaken(error: unknown): boolean {
   if (!(error instanceof MongoBulkWriteError)) return isTaken(error)
   const failed = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors]
-  return error.result.getWriteConcernError() === undefined && failed.every(({ code }) => code === DUPLICATE_KEY)
+  const isTold = failed.length > 0 && error.result.getWriteConcernError() === undefined
+  return isTold && failed.every(({ code }) => code === DUPLICATE_KEY)
 }
 
 /**
