@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { createInterface } from 'node:readline'
 import t from 'tap'
 import { collections } from '../../src/store/collections.ts'
 import type { MetaRow } from '../../src/store/collections.ts'
@@ -142,27 +139,6 @@ t.test('more writes than one transaction takes are all made', async (t) => {
   t.equal(made.filter(Boolean).length, 1500)
   t.equal(await things.count({}), 1500)
 })
-
-for (const delay of [3, 40, 200]) {
-  t.test(`kill -9 after ${delay} acknowledged writes loses none of them`, async (t) => {
-    const dataDir = join(t.testdir(), 'data')
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'write-burst.ts'), dataDir], {
-      stdio: ['ignore', 'pipe', 'inherit']
-    })
-    const acknowledged: string[] = []
-    for await (const line of createInterface({ input: child.stdout })) {
-      if (acknowledged.push(line) === delay) child.kill('SIGKILL')
-    }
-    if (child.signalCode === null && child.exitCode === null) await once(child, 'exit')
-    t.equal(child.signalCode, 'SIGKILL')
-    const store = await openStore({ dataDir }, { mode: 'serve' })
-    t.teardown(() => store.close())
-    const meta = store.collection<MetaRow>('meta')
-    const found = await Promise.all(acknowledged.map((id) => meta.get(id)))
-    t.ok(acknowledged.length >= delay)
-    t.equal(found.filter((row) => row === undefined).length, 0)
-  })
-}
 
 t.test('an append that was there before undoes its write and no other', async (t) => {
   const store = createSqliteStore({ path: join(t.testdir(), 'appends.db'), specs: contractSpecs })
