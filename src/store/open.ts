@@ -6,6 +6,7 @@ import { makeFolder } from '../folder.ts'
 import { createIds } from '../ids.ts'
 import { collections, migrations } from './collections.ts'
 import { lockDirectory } from './lock.ts'
+import type { Calls } from './mongo/calls.ts'
 import { connectMongo, type MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
 import { refuseUnfinished } from './move.ts'
@@ -28,7 +29,7 @@ export interface OpenOptions {
 
 export interface OpenedStore extends Store {
   /** The connection beneath, for what the port does not cover. */
-  mongo?: { client: MongoClient; database: string }
+  mongo?: { client: MongoClient; database: string; calls: Calls }
 }
 
 /**
@@ -77,10 +78,10 @@ async function inspectSqlite(dataDir: string): Promise<Store> {
 }
 
 async function serveMongo(address: MongoAddress, { clock, check }: ServeOptions): Promise<OpenedStore> {
-  const { store, client, makeIndexes } = await connectMongo(address, { specs: collections, clock })
+  const { store, client, calls, makeIndexes } = await connectMongo(address, { specs: collections, clock })
   await checked(store, check)
   await makeIndexes()
-  return { ...(await forward(store, clock)), mongo: { client, database: address.database } }
+  return { ...(await forward(store, clock)), mongo: { client, database: address.database, calls } }
 }
 
 async function inspectMongo(address: MongoAddress, clock: Clock): Promise<Store> {

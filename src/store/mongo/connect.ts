@@ -1,7 +1,7 @@
 import { MongoClient, type MongoClientOptions, MongoParseError, MongoServerError } from 'mongodb'
 import type { Clock } from '../../clock.ts'
 import type { CollectionSpec, Store } from '../port.ts'
-import { createCalls } from './calls.ts'
+import { type Calls, createCalls } from './calls.ts'
 import { createIndexes } from './schema.ts'
 import { createMongoStore } from './store.ts'
 
@@ -26,6 +26,8 @@ export interface ConnectOptions {
 export interface MongoConnection {
   store: Store
   client: MongoClient
+  /** Every call over the client counts among these. */
+  calls: Calls
   /** Makes the collections and their indexes; the store is for reading only before. */
   makeIndexes(): Promise<void>
 }
@@ -55,6 +57,7 @@ export async function connectMongo(
   return {
     store: createMongoStore({ db, specs, clock, calls, disconnect }),
     client,
+    calls,
     makeIndexes: () => told(createIndexes(db, specs))
   }
 }
