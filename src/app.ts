@@ -12,6 +12,7 @@ import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
 import auth from '../plugins/auth.ts'
 import brokenRequest, { answerBrokenRequest } from '../plugins/broken-request.ts'
+import blobs from '../plugins/blobs.ts'
 import bus from '../plugins/bus.ts'
 import chatflows from '../plugins/chatflows.ts'
 import configuration from '../plugins/configuration.ts'
@@ -40,6 +41,7 @@ import testStream from '../plugins/test-stream.ts'
 import tls from '../plugins/tls.ts'
 import users from '../plugins/users.ts'
 import type { Bcrypt } from './auth/bcrypt.ts'
+import type { Blobs } from './blobs/port.ts'
 import type { Bus } from './bus/port.ts'
 import { canonicalUrl } from './canonical-url.ts'
 import type { Clock } from './clock.ts'
@@ -53,6 +55,7 @@ export interface Parts {
   clock: Clock
   ids: Ids
   store: OpenedStore
+  blobs: Blobs
   bus: Bus
   /** Signing secret of access tokens. */
   jwtSecret: string
@@ -116,6 +119,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(openapi)
   await app.register(bus)
   await app.register(store)
+  await app.register(blobs)
   await app.register(users)
   await app.register(auth)
   await app.register(audit)

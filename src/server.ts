@@ -5,6 +5,7 @@ import { buildApp, type Parts } from './app.ts'
 import { ensureFirstAdmin } from './auth/first-admin.ts'
 import { keptSecret } from './auth/kept-secret.ts'
 import { banner } from './banner.ts'
+import { openBlobs } from './blobs/open.ts'
 import { openBus } from './bus/open.ts'
 import { createSystemClock } from './clock.ts'
 import { type Config, ConfigError, loadConfigFromProcess } from './config.ts'
@@ -86,6 +87,7 @@ async function openParts(config: Config, demo: DemoFlowise | undefined): Promise
     clock,
     ids,
     store,
+    blobs: await openBlobs({ dataDir: config.dataDir, mongo: store.mongo }, clock),
     bus: await openBus({ redisUrl: config.redisUrl, store, clock, ids }),
     jwtSecret: config.jwt.secret ?? keptSecret(config.dataDir, ids),
     flowiseUrl: config.flowise.url ?? demo?.url ?? '',

@@ -5,6 +5,7 @@ import { compare, hash } from 'bcryptjs'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp, type Parts } from '../src/app.ts'
+import { openBlobs } from '../src/blobs/open.ts'
 import { createLocalBus } from '../src/bus/local.ts'
 import { type Clock, createSystemClock } from '../src/clock.ts'
 import { type Config, loadConfig } from '../src/config.ts'
@@ -82,10 +83,12 @@ export async function buildTestApp(t: Test, options: TestAppOptions = {}): Promi
     DRAIN_SECONDS: '1',
     ...options.env
   })
+  const store = options.parts?.store ?? (await openStore({ dataDir, mongodb: await testMongo(t) }, { mode: 'serve' }))
   const app = await buildApp(config, {
     clock,
     ids: createIds(),
-    store: options.parts?.store ?? (await openStore({ dataDir, mongodb: await testMongo(t) }, { mode: 'serve' })),
+    store,
+    blobs: await openBlobs({ dataDir, mongo: store.mongo }, clock),
     bus: createLocalBus(clock),
     bcrypt: cheapBcrypt(),
     jwtSecret: config.jwt.secret ?? '',

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { statusOf } from '../../plugins/problem.ts'
 import { buildApp } from '../app.ts'
+import { openBlobs } from '../blobs/open.ts'
 import { createLocalBus } from '../bus/local.ts'
 import { createSystemClock } from '../clock.ts'
 import { loadConfig } from '../config.ts'
@@ -76,10 +77,12 @@ async function documents(): Promise<Map<string, string>> {
 async function buildScratchApp(dataDir: string): Promise<FastifyInstance> {
   const clock = createSystemClock()
   const config = loadConfig({ NODE_ENV: 'test', ENABLE_CHATFLOW_SYNC: 'false', DATA_DIR: dataDir })
+  const store = await openStore(config, { mode: 'serve' })
   return buildApp(config, {
     clock,
     ids: createIds(),
-    store: await openStore(config, { mode: 'serve' }),
+    store,
+    blobs: await openBlobs({ dataDir, mongo: store.mongo }, clock),
     bus: createLocalBus(clock),
     jwtSecret: createIds().secret(),
     flowiseUrl: 'http://127.0.0.1:9',

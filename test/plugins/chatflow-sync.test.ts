@@ -6,6 +6,7 @@ import chatflows from '../../plugins/chatflows.ts'
 import configuration from '../../plugins/configuration.ts'
 import flowise from '../../plugins/flowise.ts'
 import metrics from '../../plugins/metrics.ts'
+import { createSqliteBlobs } from '../../src/blobs/sqlite.ts'
 import { createLocalBus } from '../../src/bus/local.ts'
 import { loadConfig } from '../../src/config.ts'
 import { createIds } from '../../src/ids.ts'
@@ -22,6 +23,7 @@ async function setUp(t: Test, env: Record<string, string> = {}) {
     clock,
     ids: createIds(),
     store: openTempStore(t),
+    blobs: await createSqliteBlobs({ path: ':memory:', clock }),
     bus: createLocalBus(clock),
     jwtSecret: '',
     flowiseUrl: 'http://127.0.0.1:1',
