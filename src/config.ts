@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkPassword } from './auth/passwords.ts'
 import { checkEmail, checkUsername, normalEmail } from './auth/user-names.ts'
+import { type AuthConfig, readAuth } from './config/auth.ts'
+import { readBaseUrl } from './config/url.ts'
 import { toMicro } from './credits/pricing.ts'
 import { type Environment, readEnvironment } from './environment.ts'
 import { AppError } from './errors.ts'
@@ -28,6 +30,7 @@ export interface Config {
     readonly accessTtlMs: number
     readonly refreshTtlMs: number
   }
+  readonly auth: AuthConfig
   readonly loginFailureLimit: number
   readonly admin: { readonly username: string; readonly password: string | undefined; readonly email: string }
   readonly flowise: {
@@ -68,7 +71,7 @@ export class ConfigError extends Error {
 const SAMPLE_SECRETS = ['your-secret-key-here', 'your-super-secret-jwt-key-here', 'your-secret-key', 'your-secret']
 const SAMPLE_PARTS = ['change_this_in_production', 'change-in-production']
 /** Features that the API contract names and this version does not have: refusing is safer than ignoring. */
-const NOT_AVAILABLE = ['AUTH_JWKS_URL', 'ACCOUNTING_SERVICE_URL']
+const NOT_AVAILABLE = ['ACCOUNTING_SERVICE_URL']
 const DATABASE_NAME = /^[A-Za-z0-9_-]{1,63}$/
 const MEBIBYTE = 1024 * 1024
 
@@ -84,12 +87,11 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   const problems: string[] = []
   for (const name of NOT_AVAILABLE)
     if (env[name]) problems.push(`${name} is set, but this version does not support it yet; unset it.`)
-  if (env.AUTH_MODE === undefined ? env.EXTERNAL_AUTH_URL !== undefined : env.AUTH_MODE !== 'local')
-    problems.push('AUTH_MODE must be local in this version; EXTERNAL_AUTH_URL alone would make it external.')
 
   const values = readEnvironment(env, problems)
   const isProduction = values.NODE_ENV === 'production'
-  const flowiseUrl = readUrl('FLOWISE_API_URL', values.FLOWISE_API_URL, problems)
+  const flowiseUrl = readBaseUrl('FLOWISE_API_URL', values.FLOWISE_API_URL, { ending: /\/api\/v1$/, problems })
+  const auth = readAuth(values, problems)
   if (isProduction) {
     if (env.JWT_SECRET_KEY === undefined)
       problems.push('JWT_SECRET_KEY is required in production: at least 32 random bytes.')
@@ -125,6 +127,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
       accessTtlMs: values.JWT_EXPIRATION_HOURS * 3_600_000,
       refreshTtlMs: values.REFRESH_TOKEN_DAYS * 86_400_000
     },
+    auth,
     loginFailureLimit: values.LOGIN_FAILURE_LIMIT,
     admin,
     flowise: {
@@ -165,16 +168,6 @@ function warningsOf(env: Record<string, string>): string[] {
 export function loadConfigFromProcess(): Config {
   if (existsSync('.env')) process.loadEnvFile('.env')
   return loadConfig(process.env)
-}
-
-function readUrl(name: string, value: string | undefined, problems: string[]): string | undefined {
-  if (value === undefined) return undefined
-  const url = URL.canParse(value) ? new URL(value) : undefined
-  if (!url || !['http:', 'https:'].includes(url.protocol) || url.search || url.hash || url.username || url.password) {
-    problems.push(`${name} must be an http or https URL without credentials, query or fragment.`)
-    return undefined
-  }
-  return value.replace(/\/$/, '').replace(/\/api\/v1$/, '')
 }
 
 /** The address itself is the driver's to read; a wrong scheme is told before anything is tried, and without the password. */

@@ -44,6 +44,22 @@ export const environment = Type.Object({
     maximum: 8760
   }),
   REFRESH_TOKEN_DAYS: Type.Number({ description: 'life of refresh tokens', default: 7, minimum: 0.001, maximum: 3650 }),
+  AUTH_MODE: Type.Optional(
+    Type.String({
+      description:
+        '`local`: users are kept here; `external`: a service is asked. Unset: external with EXTERNAL_AUTH_URL',
+      enum: ['local', 'external']
+    })
+  ),
+  EXTERNAL_AUTH_URL: Type.Optional(text('base URL of the auth service')),
+  AUTH_TIMEOUT_MS: whole('longest time for each call to it, and to AUTH_JWKS_URL', 10_000, 1, 300_000),
+  JWT_ACCESS_SECRET: Type.Optional(
+    text('secret shared with the external auth and accounting services; unset: JWT_SECRET_KEY')
+  ),
+  AUTH_JWKS_URL: Type.Optional(text('key set of another issuer whose tokens are accepted too: RS256, ES256, EdDSA')),
+  AUTH_ISSUER: Type.Optional(text('`iss` of those tokens; required with AUTH_JWKS_URL')),
+  AUTH_AUDIENCE: Type.Optional(text('what their `aud` must contain; required with AUTH_JWKS_URL')),
+  AUTH_ROLE_CLAIM: text('claim that holds their role; dots go into objects', 'role'),
   LOGIN_FAILURE_LIMIT: whole(
     'failed logins per 15 minutes, per address and username; ten times that per address; 0 = off',
     20,

@@ -104,10 +104,34 @@ t.test('in production a secret is long and nobody else’s', async (t) => {
 })
 
 t.test('an explicit AUTH_MODE wins over the URL', async (t) => {
-  const EXTERNAL_AUTH_URL = 'http://auth'
-  t.strictSame(problemsOf({ AUTH_MODE: 'local', EXTERNAL_AUTH_URL }), [])
-  for (const env of [{ EXTERNAL_AUTH_URL }, { AUTH_MODE: 'external', EXTERNAL_AUTH_URL }, { AUTH_MODE: 'Local' }])
-    t.match(problemsOf(env), [/^AUTH_MODE /])
+  const EXTERNAL_AUTH_URL = 'http://auth:8001/api/'
+  const read = (env: Record<string, string>) => {
+    const { mode, serviceUrl } = loadConfig(env).auth
+    return [mode, serviceUrl]
+  }
+  t.strictSame(read({}), ['local', undefined])
+  t.strictSame(read({ EXTERNAL_AUTH_URL }), ['external', 'http://auth:8001'])
+  t.strictSame(read({ AUTH_MODE: 'external', EXTERNAL_AUTH_URL: 'http://auth/x' }), ['external', 'http://auth/x'])
+  t.strictSame(read({ AUTH_MODE: 'local', EXTERNAL_AUTH_URL }), ['local', undefined])
+  t.match(problemsOf({ AUTH_MODE: 'external' }), [/^EXTERNAL_AUTH_URL /])
+  t.match(problemsOf({ AUTH_MODE: 'Local' }), [/^AUTH_MODE must be one of local, external/])
+  t.match(problemsOf({ EXTERNAL_AUTH_URL: 'ftp://auth' }), [/^EXTERNAL_AUTH_URL /])
+  t.match(problemsOf({ EXTERNAL_AUTH_URL, JWT_ALGORITHM: 'HS512' }), [/^JWT_ALGORITHM /])
+})
+
+t.test('a key set needs an issuer and an audience', async (t) => {
+  const AUTH_JWKS_URL = 'https://id.example.com/keys'
+  const names = { AUTH_ISSUER: 'https://id.example.com', AUTH_AUDIENCE: 'gateway' }
+  t.match(problemsOf({ AUTH_JWKS_URL }), [/^AUTH_ISSUER /, /^AUTH_AUDIENCE /])
+  t.match(problemsOf({ ...names }), [/^AUTH_ISSUER needs/, /^AUTH_AUDIENCE needs/])
+  t.match(problemsOf({ ...names, AUTH_JWKS_URL: 'file:///keys' }), [/^AUTH_JWKS_URL /])
+  const { jwks } = loadConfig({ ...names, AUTH_JWKS_URL }).auth
+  t.strictSame(jwks, {
+    url: AUTH_JWKS_URL,
+    issuer: 'https://id.example.com',
+    audience: 'gateway',
+    roleClaim: 'role'
+  })
 })
 
 t.test('a PostgreSQL address is a warning without the address', async (t) => {
