@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkPassword } from './auth/passwords.ts'
 import { checkEmail, checkUsername, normalEmail } from './auth/user-names.ts'
+import { type AccountingConfig, readAccounting } from './config/accounting.ts'
 import { type AuthConfig, readAuth } from './config/auth.ts'
 import { readBaseUrl } from './config/url.ts'
 import { toMicro } from './credits/pricing.ts'
@@ -54,6 +55,8 @@ export interface Config {
     readonly concurrentPerUser: number
   }
   readonly credits: { readonly openingMicro: number; readonly priceMicro: number }
+  /** Undefined: the balances are kept here. */
+  readonly accounting: AccountingConfig | undefined
   /** Sentences for the log at start. */
   readonly warnings: readonly string[]
 }
@@ -70,8 +73,6 @@ export class ConfigError extends Error {
 
 const SAMPLE_SECRETS = ['your-secret-key-here', 'your-super-secret-jwt-key-here', 'your-secret-key', 'your-secret']
 const SAMPLE_PARTS = ['change_this_in_production', 'change-in-production']
-/** Features that the API contract names and this version does not have: refusing is safer than ignoring. */
-const NOT_AVAILABLE = ['ACCOUNTING_SERVICE_URL']
 const DATABASE_NAME = /^[A-Za-z0-9_-]{1,63}$/
 const MEBIBYTE = 1024 * 1024
 
@@ -85,9 +86,6 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     if (value !== undefined && value.trim() !== '') env[name] = value.trim()
   if (env.CORS_ORIGINS === undefined && env.CORS_ORIGIN !== undefined) env.CORS_ORIGINS = env.CORS_ORIGIN
   const problems: string[] = []
-  for (const name of NOT_AVAILABLE)
-    if (env[name]) problems.push(`${name} is set, but this version does not support it yet; unset it.`)
-
   const values = readEnvironment(env, problems)
   const isProduction = values.NODE_ENV === 'production'
   const flowiseUrl = readBaseUrl('FLOWISE_API_URL', values.FLOWISE_API_URL, { ending: /\/api\/v1$/, problems })
@@ -107,6 +105,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   const corsOrigins = readOrigins(values.CORS_ORIGINS, isProduction, problems)
   const openingMicro = readMicro('DEFAULT_CREDITS', values.DEFAULT_CREDITS, problems)
   const priceMicro = readMicro('DEFAULT_CHATFLOW_PRICE', values.DEFAULT_CHATFLOW_PRICE, problems)
+  const accounting = readAccounting(values, priceMicro, problems)
   if (problems.length > 0) throw new ConfigError(problems)
 
   return deepFreeze({
@@ -150,6 +149,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
       concurrentPerUser: values.MAX_CONCURRENT_PER_USER
     },
     credits: { openingMicro, priceMicro },
+    accounting,
     warnings: warningsOf(env)
   })
 }

@@ -112,7 +112,12 @@ export const environment = Type.Object({
   RATE_LIMIT_PER_MINUTE: whole('predictions a user may start per minute; 0 = off', 600, 0, 1_000_000),
   MAX_CONCURRENT_PER_USER: whole('predictions of a user that may run at once', 50, 1, 10_000),
   DEFAULT_CREDITS: amount('credits granted to each new account', 0),
-  DEFAULT_CHATFLOW_PRICE: amount('credits per prediction where the chatflow has no price of its own', 1)
+  DEFAULT_CHATFLOW_PRICE: amount('credits per prediction where the chatflow has no price of its own', 1),
+  ACCOUNTING_SERVICE_URL: Type.Optional(
+    text('base URL of the accounting service, which then keeps the balances; unset: the ledger of the gateway')
+  ),
+  ACCOUNTING_API: choice('its form: `seed`: /credits/{user_id}; `v1`: /api/credits', 'seed', 'v1'),
+  ACCOUNTING_TIMEOUT_MS: whole('longest time for each call to it', 10_000, 1, 300_000)
 })
 
 export type Environment = Static<typeof environment>

@@ -1,3 +1,4 @@
+import { accountingCollections } from './accounting-rows.ts'
 import type { CollectionSpec, Document } from './port.ts'
 import type { Migration } from './versions.ts'
 
@@ -223,6 +224,7 @@ export const collections: CollectionSpec[] = [
     indexes: [['accountId', 'at']],
     appendedFrom: ['accounts']
   },
+  ...accountingCollections,
   { name: 'requests', indexes: [['expiresAt']] },
   {
     name: 'audit_entries',
