@@ -2,7 +2,13 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
+import { completeDocument, type ErrorText } from '../src/openapi/document.ts'
 import { version } from '../src/version.ts'
+import { problemBody, statusOf } from './problem.ts'
+
+const REQUEST_ID = '0b9e7a54-8c1d-4f36-9d2b-7e5a3c6f1048'
+const errorCodes = Object.keys(catalogue) as ErrorCode[]
 
 const tags = [
   { name: 'authentication', description: 'Log in, refresh and revoke tokens' },
@@ -36,7 +42,11 @@ export default fp(
         components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } }
       },
       refResolver: { buildLocalReference: ({ $id }) => (typeof $id === 'string' ? $id : 'Unnamed') },
-      transformObject: (document) => ('openapiObject' in document ? asProblems(document.openapiObject) : {})
+      transformObject(document) {
+        if (!('openapiObject' in document)) return {}
+        completeDocument({ ...document.openapiObject.paths }, errorTextOf)
+        return document.openapiObject
+      }
     })
     await app.register(async function docsPage(page) {
       page.addHook('onRoute', function openPage(route) {
@@ -52,16 +62,23 @@ export default fp(
   { name: 'openapi', dependencies: ['problem'] }
 )
 
-type Content = Record<string, { schema?: { $ref?: string } }>
-type Operation = { responses?: Record<string, { content?: Content }> }
+const things: Record<string, ErrorCode> = {
+  session_id: 'session_not_found',
+  chatflow_id: 'chatflow_not_found',
+  file_id: 'file_not_found',
+  id: 'user_not_found'
+}
 
-/** Error replies are problems: Fastify's schemas have no place for a content type per status. */
-function asProblems<D extends { paths?: object }>(document: D): D {
-  for (const operations of Object.values<Record<string, Operation>>({ ...document.paths }))
-    for (const operation of Object.values(operations))
-      for (const response of Object.values(operation.responses ?? {})) {
-        const content = response.content?.['application/json']
-        if (content?.schema?.$ref?.endsWith('/Problem')) response.content = { 'application/problem+json': content }
-      }
-  return document
+/** The codes of a status, and a reply with the one that this path is most likely to give. */
+function errorTextOf(status: number): ErrorText {
+  const codes = errorCodes.filter((code) => statusOf(code) === status)
+  return {
+    description: codes.join(', '),
+    example(path) {
+      const thing = Object.keys(things).find((name) => path.includes(`{${name}}`))
+      const code = status === 404 && thing ? things[thing] : codes[0]
+      const errors = status === 422 ? [{ loc: ['body', 'member'], msg: 'is required' }] : undefined
+      return problemBody(new AppError(code ?? 'internal_error', errors ? { errors } : {}), REQUEST_ID, path)
+    }
+  }
 }

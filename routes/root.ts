@@ -2,11 +2,13 @@ import { timingSafeEqual } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AppError } from '../src/errors.ts'
 import { sha256Hex } from '../src/ids.ts'
-import { Members, responses, Type } from '../src/schema.ts'
+import { Members, problems, responses, Type } from '../src/schema.ts'
 import { version } from '../src/version.ts'
 
 const NAME = 'flowise-proxy-service'
 const Check = Type.Union([Type.Literal('ok'), Type.Literal('down')])
+const Service = Type.String({ examples: [NAME] })
+const Version = Type.String({ examples: ['1.0.0'] })
 const Readiness = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
   checks: Type.Object({ store: Check, flowise: Check, redis: Type.Optional(Check) })
@@ -25,10 +27,10 @@ export default (async function service(app) {
         operationId: 'service.root',
         summary: 'What runs here',
         tags,
-        response: responses(Type.Object({ message: Type.String(), version: Type.String(), status: Type.String() }))
+        response: responses(Type.Object({ message: Type.String(), version: Version, status: Type.Literal('running') }))
       }
     },
-    async () => ({ message: 'Flowise Proxy Service', version, status: 'running' })
+    async () => ({ message: 'Flowise Proxy Service', version, status: 'running' as const })
   )
 
   app.get(
@@ -39,10 +41,10 @@ export default (async function service(app) {
         operationId: 'service.health',
         summary: 'Liveness: the process answers',
         tags,
-        response: responses(Type.Object({ status: Type.String(), service: Type.String(), version: Type.String() }))
+        response: responses(Type.Object({ status: Type.Literal('healthy'), service: Service, version: Version }))
       }
     },
-    async () => ({ status: 'healthy', service: NAME, version })
+    async () => ({ status: 'healthy' as const, service: NAME, version })
   )
 
   app.get(
@@ -119,7 +121,10 @@ export default (async function service(app) {
         operationId: 'service.metrics',
         summary: 'Prometheus metrics; with METRICS_TOKEN set, for that bearer only',
         tags,
-        response: responses(Type.String(), 401)
+        response: {
+          200: { description: 'Prometheus text format', content: { 'text/plain': { schema: Type.String() } } },
+          ...problems(401)
+        }
       }
     },
     async (request, reply) => {
@@ -131,11 +136,11 @@ export default (async function service(app) {
 } satisfies FastifyPluginAsyncTypebox)
 
 const Info = Members({
-  service: Type.String(),
-  version: Type.String(),
-  auth_mode: Type.String(),
-  accounting_mode: Type.String(),
-  store: Type.String(),
+  service: Service,
+  version: Version,
+  auth_mode: Type.String({ description: 'local or external', examples: ['local'] }),
+  accounting_mode: Type.String({ description: 'internal or external', examples: ['internal'] }),
+  store: Type.String({ description: 'sqlite or mongodb', examples: ['sqlite'] }),
   upstream: Type.Union([Type.Literal('flowise'), Type.Literal('demo')], {
     description: '`demo`: a built-in stand-in answers, not Flowise'
   }),
@@ -147,10 +152,10 @@ const Info = Members({
     concurrent_predictions: Type.Integer()
   }),
   endpoints: Type.Object({
-    authentication: Type.String(),
-    chatflows: Type.String(),
-    prediction: Type.String(),
-    credits: Type.String()
+    authentication: Type.String({ examples: ['/api/v1/chat/authenticate'] }),
+    chatflows: Type.String({ examples: ['/api/v1/chatflows'] }),
+    prediction: Type.String({ examples: ['/api/v1/chat/predict'] }),
+    credits: Type.String({ examples: ['/api/v1/chat/credits'] })
   })
 })
 

@@ -18,8 +18,10 @@ export const Credits = Type.Number({ description: 'credits, at most six decimals
 export const Message = Type.String({ description: 'a sentence for people' })
 
 /** Body or query member object: members that are not listed are dropped. */
-export const Members = <T extends TProperties>(properties: T, options: { description?: string } = {}) =>
-  Type.Object(properties, { additionalProperties: false, ...options })
+export const Members = <T extends TProperties>(
+  properties: T,
+  options: { description?: string; examples?: unknown[] } = {}
+) => Type.Object(properties, { additionalProperties: false, ...options })
 
 /** A value or null. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])

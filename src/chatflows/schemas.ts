@@ -57,13 +57,16 @@ export const AdminChatflowBody = Members({
 })
 
 /** What administrators can set; a member that is absent stays, null goes back to the default. */
-export const ChatflowPatchBody = Members({
-  price: Type.Optional(Nullable(Amount)),
-  metered: Type.Optional(settings.metered),
-  override_allow: Type.Optional(settings.override_allow),
-  response_fields: Type.Optional(settings.response_fields),
-  stream_events: Type.Optional(settings.stream_events)
-})
+export const ChatflowPatchBody = Members(
+  {
+    price: Type.Optional(Nullable(Amount)),
+    metered: Type.Optional(settings.metered),
+    override_allow: Type.Optional(settings.override_allow),
+    response_fields: Type.Optional(settings.response_fields),
+    stream_events: Type.Optional(settings.stream_events)
+  },
+  { examples: [{ price: 2.5, override_allow: ['vars'] }] }
+)
 
 /** The part of Flowise's chatbot configuration that leaves the gateway; the members are those of chatbot-config.ts. */
 export const ChatbotConfigBody = Type.Unsafe<Record<string, unknown>>({

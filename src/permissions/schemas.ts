@@ -12,7 +12,7 @@ export const UserNameBody = Members(
     username: Type.Optional(Nullable(Name)),
     user_id: Type.Optional(Nullable(Id))
   },
-  { description: 'exactly one of the three' }
+  { description: 'exactly one of the three', examples: [{ email: 'alice@example.com' }] }
 )
 
 /** The same in a query, where a value is never null. */

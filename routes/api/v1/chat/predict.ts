@@ -4,24 +4,32 @@ import { Credits, Id, Members, Nullable, problems, Type } from '../../../../src/
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
 
-const Body = Members({
-  chatflow_id: Id,
-  question: optional(Type.String({ maxLength: 100_000, examples: ['What is in the report?'] })),
-  message: optional(Type.String({ maxLength: 100_000, description: 'alias of question' })),
-  sessionId: optional(Type.String({ maxLength: 128, description: 'continues a session; absent: a new one' })),
-  session_id: optional(Type.String({ maxLength: 128, description: 'alias of sessionId' })),
-  overrideConfig: optional(
-    Type.Object({}, { additionalProperties: true, description: 'keys the chatflow allows pass' })
-  ),
-  history: optional(
-    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
-      maxItems: 100
-    })
-  ),
-  uploads: optional(Type.Array(Type.Object({}, { additionalProperties: true }), { maxItems: 100 })),
-  file_ids: optional(Type.Array(Id, { maxItems: 100 })),
-  streaming: optional(Type.Boolean({ description: 'absent: decided by Accept' }))
-})
+const example = {
+  chatflow_id: '0ec4a1f0-5b1e-4d58-9a57-3f0c8d1e2a01',
+  question: 'What is in the report?',
+  sessionId: 'report-1'
+}
+const Body = Members(
+  {
+    chatflow_id: Id,
+    question: optional(Type.String({ maxLength: 100_000, examples: ['What is in the report?'] })),
+    message: optional(Type.String({ maxLength: 100_000, description: 'alias of question' })),
+    sessionId: optional(Type.String({ maxLength: 128, description: 'continues a session; absent: a new one' })),
+    session_id: optional(Type.String({ maxLength: 128, description: 'alias of sessionId' })),
+    overrideConfig: optional(
+      Type.Object({}, { additionalProperties: true, description: 'keys the chatflow allows pass' })
+    ),
+    history: optional(
+      Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
+        maxItems: 100
+      })
+    ),
+    uploads: optional(Type.Array(Type.Object({}, { additionalProperties: true }), { maxItems: 100 })),
+    file_ids: optional(Type.Array(Id, { maxItems: 100 })),
+    streaming: optional(Type.Boolean({ description: 'absent: decided by Accept' }))
+  },
+  { examples: [example] }
+)
 
 const Reply = Type.Object({
   response: Type.String({ description: 'the plain answer text' }),

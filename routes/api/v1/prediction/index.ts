@@ -17,25 +17,28 @@ declare module 'fastify' {
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
 const Anything = Type.Object({}, { additionalProperties: true })
 
-const Body = Members({
-  question: optional(Type.String({ maxLength: 100_000 })),
-  form: optional(Anything),
-  chatId: optional(Type.String({ maxLength: 512, description: "the client's name of the session" })),
-  sessionId: optional(Type.String({ maxLength: 512 })),
-  overrideConfig: optional(Anything),
-  history: optional(
-    Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
-      maxItems: 100
-    })
-  ),
-  uploads: optional(Type.Array(Anything, { maxItems: 100 })),
-  humanInput: optional(Anything),
-  action: optional(Anything),
-  leadEmail: optional(Type.String({ maxLength: 254 })),
-  streaming: Type.Optional(
-    Type.Unknown({ description: 'true or "true" streams; as at Flowise anything else does not' })
-  )
-})
+const Body = Members(
+  {
+    question: optional(Type.String({ maxLength: 100_000 })),
+    form: optional(Anything),
+    chatId: optional(Type.String({ maxLength: 512, description: "the client's name of the session" })),
+    sessionId: optional(Type.String({ maxLength: 512 })),
+    overrideConfig: optional(Anything),
+    history: optional(
+      Type.Array(Members({ role: Type.String({ maxLength: 32 }), content: Type.String({ maxLength: 200_000 }) }), {
+        maxItems: 100
+      })
+    ),
+    uploads: optional(Type.Array(Anything, { maxItems: 100 })),
+    humanInput: optional(Anything),
+    action: optional(Anything),
+    leadEmail: optional(Type.String({ maxLength: 254 })),
+    streaming: Type.Optional(
+      Type.Unknown({ description: 'true or "true" streams; as at Flowise anything else does not' })
+    )
+  },
+  { examples: [{ question: 'What is in the report?', chatId: 'report-1', streaming: false }] }
+)
 
 const schema = {
   operationId: 'predictions.flowise',
