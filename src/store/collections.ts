@@ -120,6 +120,40 @@ export interface MessageRow extends Document {
   fileIds?: string[]
 }
 
+/**
+ * A file of a user. id is also the id of its bytes, which are a blob. The row is there before the bytes and goes after
+ * them, so a blob without a row belongs to nobody.
+ */
+export interface FileRow extends Document {
+  userId: string
+  /** As its owner calls it: no path, no control characters. */
+  name: string
+  /** One of the allowed types, found in the bytes. */
+  mime: string
+  sizeBytes: number
+  /** Lower-case hex, of the bytes. */
+  sha256: string
+  /** Only what is `kept` is there for anybody. */
+  state: 'arriving' | 'kept' | 'leaving'
+  /** When that state began. */
+  stateAt: number
+  /** Whether a message has ever named it; one that none has is deleted after a day. */
+  isUsed: boolean
+  /** The sessions it belongs to, by fileSessionKey of their ids; it goes with the last of them. */
+  sessions: Record<string, string>
+  createdAt: number
+}
+
+/** id is the user id: what the files of a user come to, in whatever state they are. */
+export interface FileUsageRow extends Document {
+  bytes: number
+  files: number
+  /** Counts the changes of the numbers above. */
+  revision: number
+  /** Ids of files that are no longer counted and whose rows are about to go. */
+  released: Record<string, true>
+}
+
 /** One hold: money set aside for one attempt of one run (design: credits). */
 export interface HoldState {
   attempt: string
@@ -218,6 +252,16 @@ export const collections: CollectionSpec[] = [
     indexes: [['userId', 'createdAt']]
   },
   { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
+  {
+    name: 'files',
+    indexes: [
+      ['userId', 'createdAt'],
+      ['state', 'stateAt'],
+      ['state', 'isUsed', 'createdAt']
+    ],
+    appendedFrom: ['file_usage']
+  },
+  { name: 'file_usage', nonNegative: ['bytes', 'files'] },
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
   {
     name: 'ledger_entries',
