@@ -3,26 +3,11 @@ import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { AccountRow, HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
-import { closingOf, outcomeId, reservationId, reservationOf } from './hold-writes.ts'
-import type { HeldAmount, Meta } from './hold-writes.ts'
+import { type Hold, issue, requireAmount } from './hold.ts'
+import { createHoldEnds, type HoldBook, type HoldEnds, member, stateOf } from './hold-ends.ts'
+import { closingOf, type Meta, reservationOf } from './hold-writes.ts'
 import { persist } from './persist.ts'
 import { refusalOf } from './refusal.ts'
-
-const issued: unique symbol = Symbol('issued by the ledger')
-
-/** Proof that a run is paid for, or free; only the ledger can make one, and a prediction cannot be opened without. */
-export interface Hold extends HeldAmount {
-  readonly [issued]: true
-}
-
-export interface Settlement {
-  chargedMicro: number
-  /** Of the account now. */
-  availableMicro: number
-  heldMicro: number
-  /** Null for a free run. */
-  entryId: string | null
-}
 
 export interface RunOf {
   /** 26 characters of `[a-z2-7]`. */
@@ -39,21 +24,13 @@ export interface Reservation extends RunOf {
   meta?: Meta
 }
 
-export interface Holds {
+export interface Holds extends HoldEnds {
   /** Sets the amount aside in one guarded write. @throws insufficient_credits, account_frozen, too_many_predictions */
   reserve(reservation: Reservation): Promise<Hold>
   /** The hold of a run that costs nothing. @throws account_frozen */
   free(run: RunOf): Promise<Hold>
   /** The hold with `addMicro` more, or undefined if it is gone or the account cannot cover it. */
   extend(hold: Hold, addMicro: number): Promise<Hold | undefined>
-  /** Renews the lease and records what was used; never lowers either. False if the hold is gone. */
-  heartbeat(hold: Hold, usedMicro: number): Promise<boolean>
-  /** Charges the cost, at most what is held, and gives the rest back. Repeating it answers the first settlement. */
-  settle(hold: Hold, costMicro: number, meta?: Meta): Promise<Settlement>
-  /** Gives all of the hold back; as idempotent as settle. */
-  void(hold: Hold, meta?: Meta): Promise<Settlement>
-  /** Charges what the last heartbeat recorded on every hold whose lease has run out; answers how many. */
-  expireDue(nowMs?: number): Promise<number>
 }
 
 export interface HoldsOptions {
@@ -65,12 +42,15 @@ export interface HoldsOptions {
   leaseMs: number
 }
 
-const PAGE = 200
-
 /** Holds on accounts: two-phase charges that survive crashes, lost answers and writes that land late. */
 export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptions): Holds {
   const accounts = store.collection<AccountRow>('accounts')
-  const entries = store.collection<LedgerEntryRow>('ledger_entries')
+  const book: HoldBook<AccountRow> = {
+    accounts,
+    entries: store.collection<LedgerEntryRow>('ledger_entries'),
+    closingOf,
+    availableOf: ({ available }) => available
+  }
 
   async function reserve(reservation: Reservation): Promise<Hold> {
     const { rid, accountId, chatflowId, amountMicro, limits = [], meta = {} } = reservation
@@ -137,116 +117,14 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
     return extended
   }
 
-  async function heartbeat(hold: Hold, usedMicro: number): Promise<boolean> {
-    requireAmount(usedMicro)
-    if (hold.amountMicro === 0) return true
-    // The larger value wins on both: a heartbeat that lands late takes nothing back.
-    return accounts.update(
-      hold.accountId,
-      { equal: { [member(hold, 'attempt')]: hold.attempt } },
-      { max: { [member(hold, 'used')]: usedMicro, [member(hold, 'expiresAt')]: clock.now() + leaseMs } }
-    )
-  }
-
-  async function close(hold: Hold, costMicro: number, meta: Meta): Promise<Settlement> {
-    requireAmount(costMicro)
-    const entryId = outcomeId(hold)
-    if (hold.amountMicro === 0) return settlement(hold.accountId, 0, null)
-    let amountMicro = hold.amountMicro
-    return persist(clock, async (isRepeated) => {
-      if (isRepeated) {
-        const account = await accounts.get(hold.accountId)
-        const state = account && stateOf(account, hold)
-        if (!state) return settled(hold, entryId)
-        amountMicro = state.amount
-      }
-      const write = closingOf({ ...hold, amountMicro }, costMicro, { meta, now: clock.now() })
-      const isClosed = await accounts.update(hold.accountId, write.guard, write.change, write.append)
-      return isClosed ? settlement(hold.accountId, write.capturedMicro, entryId) : undefined
-    })
-  }
-
-  async function settled(hold: Hold, entryId: string): Promise<Settlement> {
-    const entry = await entries.get(entryId)
-    if (!entry) throw new Error(`Hold ${hold.rid}:${hold.attempt} is gone without an outcome`)
-    return settlement(hold.accountId, -entry.delta, entryId)
-  }
-
-  async function settlement(accountId: string, chargedMicro: number, entryId: string | null): Promise<Settlement> {
-    const account = await accounts.get(accountId)
-    return { chargedMicro, availableMicro: account?.available ?? 0, heldMicro: account?.held ?? 0, entryId }
-  }
-
-  async function expireDue(nowMs = clock.now()): Promise<number> {
-    let expired = 0
-    const failures: unknown[] = []
-    let after: { value: null; id: string } | undefined
-    do {
-      const page = await accounts.list({ where: { gte: { holdCount: 1 } }, limit: PAGE, ...(after && { after }) })
-      const due = page.flatMap((account) => dueHolds(account, nowMs))
-      // One account that cannot be swept must not keep the money of the others.
-      for (const result of await Promise.allSettled(due.map((hold) => expire(hold, nowMs)))) {
-        if (result.status === 'rejected') failures.push(result.reason)
-        else if (result.value) expired++
-      }
-      const last = page.length === PAGE ? page.at(-1) : undefined
-      after = last && { value: null, id: last.id }
-    } while (after)
-    if (failures.length > 0) throw failures[0]
-    return expired
-  }
-
-  async function expire({ hold, state }: { hold: Hold; state: HoldState }, nowMs: number): Promise<boolean> {
-    const begun = await entries.get(reservationId(hold))
-    const meta = { ...begun?.meta, ending: 'expired' }
-    const write = closingOf(hold, state.used, { meta, now: nowMs, isExpiry: true })
-    return accounts.update(hold.accountId, write.guard, write.change, write.append)
-  }
-
   return {
     reserve,
     free,
     extend,
-    heartbeat,
-    settle: (hold, costMicro, meta = {}) => close(hold, costMicro, meta),
-    void: (hold, meta = {}) => close(hold, 0, meta),
-    expireDue
+    ...createHoldEnds({ clock, leaseMs, book })
   }
-}
-
-function issue(hold: Omit<Hold, typeof issued>): Hold {
-  return { ...hold, [issued]: true }
-}
-
-function dueHolds(account: AccountRow, nowMs: number): { hold: Hold; state: HoldState }[] {
-  return Object.entries(account.holds)
-    .filter(([, state]) => state.expiresAt <= nowMs)
-    .map(([rid, state]) => ({
-      state,
-      hold: issue({
-        rid,
-        accountId: account.id,
-        attempt: state.attempt,
-        chatflowId: state.chatflowId,
-        amountMicro: state.amount,
-        limits: state.limits ?? []
-      })
-    }))
-}
-
-function stateOf(account: AccountRow, hold: Hold): HoldState | undefined {
-  const state = account.holds[hold.rid]
-  return state?.attempt === hold.attempt ? state : undefined
-}
-
-function member(hold: Hold, name: keyof HoldState): string {
-  return `holds.${hold.rid}.${name}`
 }
 
 function each(limits: readonly string[], amount: number): Record<string, number> {
   return Object.fromEntries(limits.map((counter) => [`limits.${counter}`, amount]))
-}
-
-function requireAmount(micro: number): void {
-  if (!Number.isSafeInteger(micro) || micro < 0) throw new Error(`Not an amount of micro-credits: ${micro}`)
 }

@@ -6,7 +6,9 @@ import { createHolds } from './holds.ts'
 import type { Holds, HoldsOptions } from './holds.ts'
 
 export type { Changed, CreditChange, TargetChange } from './grants.ts'
-export type { Hold, Reservation, RunOf, Settlement } from './holds.ts'
+export type { Hold } from './hold.ts'
+export type { Settlement } from './hold-ends.ts'
+export type { Reservation, RunOf } from './holds.ts'
 
 export interface EntriesQuery {
   /** Start behind this entry: its `at` as value, and its id. */
