@@ -1,6 +1,10 @@
-const UNPREFIXED = /^\/(chat|chatflows|admin)(?=[/?]|$)/
+const UNPREFIXED = /^(?:https?:\/\/[^/?#]*)?(?=\/(?:chat|chatflows|admin)(?:[/?]|$))/
 
-/** The one form routes are declared in: `/chat/*`, `/chatflows/*` and `/admin/*` of older documents get their prefix. */
+/**
+ * The one form routes are declared in: `/chat/*`, `/chatflows/*` and `/admin/*` of older documents get their prefix, also
+ * where the request line has the whole address.
+ * @see RFC 9112, 3.2.2
+ */
 export function canonicalUrl(url: string): string {
-  return UNPREFIXED.test(url) ? `/api/v1${url}` : url
+  return url.replace(UNPREFIXED, '/api/v1')
 }
