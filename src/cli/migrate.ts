@@ -1,3 +1,4 @@
+import { copyBlobs } from '../blobs/copy.ts'
 import { installationId } from '../bus/installation.ts'
 import { type Clock, createSystemClock, isoInstant } from '../clock.ts'
 import { verifyLedger } from '../credits/verify.ts'
@@ -5,11 +6,11 @@ import { createIds } from '../ids.ts'
 import { collections } from '../store/collections.ts'
 import { type CollectionCopy, copyStore } from '../store/copy.ts'
 import { beginMove } from '../store/move.ts'
-import type { OpenedStore } from '../store/open.ts'
-import type { Store } from '../store/port.ts'
 import { type Command, UsageError } from './command.ts'
-import { isSame, type Named, openPlace, readPlace } from './place.ts'
+import { isSame, type Named, type OpenedPlace, openSource, openTarget, readPlace } from './place.ts'
 
+/** What the bytes of files are called among the collections. */
+const FILES = 'files'
 /** Of a collection that takes long. */
 const PROGRESS_MS = 5000
 
@@ -22,12 +23,13 @@ export const migrate: Command = {
     const to = readPlace('--to', options.to)
     if (isSame(from.place, to.place)) throw new UsageError('--from and --to are the same store.')
     process.umask(0o077)
-    const source = await openSource(from)
+    const clock = createSystemClock()
+    const source = await openSource(from, clock)
     try {
-      const target = await openPlace(to, 'fill')
+      const target = await openTarget(to, clock)
       try {
         say(`From ${from.name} to ${to.name}.`)
-        await move(source, target, createSystemClock())
+        await move(source, target, clock)
         const isWell = await verifyBoth(source, target)
         say(`\n${nextSteps(from, to)}`)
         return isWell ? 0 : 1
@@ -40,34 +42,40 @@ export const migrate: Command = {
   }
 }
 
-/** Looked at first, because serving would make what is not there. */
-async function openSource(named: Named): Promise<OpenedStore> {
-  const seen = await openPlace(named, 'inspect')
-  const forms = await seen.collection('meta').get('schema')
-  await seen.close()
-  if (!forms) throw new Error(`--from: there is no gateway data in ${named.name}.`)
-  return openPlace(named, 'serve')
-}
-
 /** Copies, and then goes through both once more: what that finds was written meanwhile by somebody else. */
-async function move(source: Store, target: Store, clock: Clock): Promise<void> {
-  const identity = await installationId(source, createIds())
-  const marked = await beginMove(target, { source: identity, specs: collections, now: clock.now() })
+async function move(source: OpenedPlace, target: OpenedPlace, clock: Clock): Promise<void> {
+  const identity = await installationId(source.store, createIds())
+  const hasFiles = async () => (await target.blobs.list({ limit: 1 })).length > 0
+  const marked = await beginMove(target.store, { source: identity, specs: collections, now: clock.now(), hasFiles })
   if (marked.earlier) {
     const { startedAt, collection = 'the beginning' } = marked.earlier
     say(`Goes on with the move of ${isoInstant(startedAt)}, which came to ${collection}.`)
   }
-  if (source.kind === 'mongodb') say('All gateways on the source must be stopped: they cannot be seen from here.')
-  const pass = (verb: string, onCollection: (name: string) => Promise<void>) =>
-    copyStore({ source, target, specs: collections, onCollection, onProgress: progress(verb, clock) })
-  const copied = await pass('copied', (name) => marked.reached(name))
-  const again = async () => {}
-  let compared = await pass('compared', again)
+  if (source.store.kind === 'mongodb') say('All gateways on the source must be stopped: they cannot be seen from here.')
+  const reached = (name: string) => marked.reached(name)
+  const copied = await copyAll(source, target, { reached, onProgress: progress('copied', clock) })
+  const again = { reached: async () => {}, onProgress: progress('compared', clock) }
+  let compared = await copyAll(source, target, again)
   // What stood in the way of a unique key has been put right by now.
-  if (sumOf(copied, 'refused') > 0 && !isAlike(compared)) compared = await pass('compared', again)
+  if (sumOf(copied, 'refused') > 0 && !isAlike(compared)) compared = await copyAll(source, target, again)
   say(`\n${tableOf(compared)}`)
   if (!isAlike(compared)) throw new Error(unlike(compared))
   await marked.end()
+}
+
+interface CopyAllOptions {
+  reached(name: string): Promise<void>
+  onProgress(name: string, count: number, isDone: boolean): void
+}
+
+/** Documents, and then files, which count as one collection more. */
+async function copyAll(source: OpenedPlace, target: OpenedPlace, { reached, onProgress }: CopyAllOptions) {
+  const stores = { source: source.store, target: target.store }
+  const documents = await copyStore({ ...stores, specs: collections, onCollection: reached, onProgress })
+  await reached(FILES)
+  const files = await copyBlobs(source.blobs, target.blobs, (count) => onProgress(FILES, count, false))
+  onProgress(FILES, files.sourceCount, true)
+  return [...documents, { name: FILES, refused: 0, ...files }]
 }
 
 function isAlike(copies: CollectionCopy[]): boolean {
@@ -82,9 +90,9 @@ function unlike(copies: CollectionCopy[]): string {
   return `The source was written to during the copy (${changed.join(', ')}). Stop every gateway that uses it and repeat the command.`
 }
 
-async function verifyBoth(source: Store, target: Store): Promise<boolean> {
+async function verifyBoth(source: OpenedPlace, target: OpenedPlace): Promise<boolean> {
   let isWell = true
-  for (const [side, store] of Object.entries({ source, target })) {
+  for (const [side, { store }] of Object.entries({ source, target })) {
     const { accountsChecked, entriesChecked, problems } = await verifyLedger(store)
     say(`ledger of the ${side}: ${accountsChecked} accounts, ${entriesChecked} entries, ${problems.length} problems`)
     isWell &&= problems.length === 0

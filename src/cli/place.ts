@@ -1,4 +1,7 @@
 import { resolve } from 'node:path'
+import { openBlobs } from '../blobs/open.ts'
+import type { Blobs } from '../blobs/port.ts'
+import type { Clock } from '../clock.ts'
 import { loadConfigFromProcess } from '../config.ts'
 import { environment } from '../environment.ts'
 import { type OpenedStore, type OpenOptions, openStore, type Place } from '../store/open.ts'
@@ -44,10 +47,49 @@ export function isSame(one: Place, other: Place): boolean {
   return resolve(one.dataDir) === resolve(other.dataDir)
 }
 
-/** Opens it; failures name the option instead of a variable. */
-export async function openPlace({ option, place }: Named, mode: OpenOptions['mode']): Promise<OpenedStore> {
+/** A store and the files beside it. */
+export interface OpenedPlace {
+  store: OpenedStore
+  blobs: Blobs
+  close(): Promise<void>
+}
+
+/** Opens what must hold the data of a gateway. Looked at first, because opening would make what is not there. */
+export async function openSource(named: Named, clock: Clock): Promise<OpenedPlace> {
+  const seen = await told(named, openStore(named.place, { mode: 'inspect' }))
+  const forms = await seen.collection('meta').get('schema')
+  await seen.close()
+  if (!forms) throw new Error(`--from: there is no gateway data in ${named.name}.`)
+  return open(named, 'serve', clock)
+}
+
+/** Opens what is to be filled, and makes it if it is not there. */
+export function openTarget(named: Named, clock: Clock): Promise<OpenedPlace> {
+  return open(named, 'fill', clock)
+}
+
+async function open(named: Named, mode: OpenOptions['mode'], clock: Clock): Promise<OpenedPlace> {
+  const store = await told(named, openStore(named.place, { mode }))
   try {
-    return await openStore(place, { mode })
+    const blobs = await told(named, openBlobs({ dataDir: named.place.dataDir, mongo: store.mongo }, clock))
+    return {
+      store,
+      blobs,
+      async close() {
+        await blobs.close()
+        await store.close()
+      }
+    }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** Failures name the option instead of a variable. */
+async function told<T>({ option }: Named, work: Promise<T>): Promise<T> {
+  try {
+    return await work
   } catch (cause) {
     const sentence = cause instanceof Error ? cause.message : String(cause)
     throw new Error(`${option}: ${sentence.replace(/^MONGODB_URL:? /, '')}`, { cause })

@@ -41,70 +41,88 @@ export interface CollectionCopy {
  */
 export async function copyStore(options: CopyOptions): Promise<CollectionCopy[]> {
   const copies: CollectionCopy[] = []
-  for (const { name } of options.specs) {
-    await onSide('target', options.onCollection(name))
-    copies.push(await copyCollection(name, options))
+  for (const spec of options.specs) {
+    await onSide('target', options.onCollection(spec.name))
+    copies.push(await copyCollection(spec, options))
   }
   return copies
 }
 
-async function copyCollection(name: string, { source, target, onProgress }: CopyOptions): Promise<CollectionCopy> {
+async function copyCollection(
+  { name, unique = [] }: CollectionSpec,
+  { source, target, onProgress }: CopyOptions
+): Promise<CollectionCopy> {
   const into = target.collection<Row>(name)
   const copy: CollectionCopy = { name, sourceCount: 0, targetCount: 0, changes: 0, refused: 0 }
   const theirs = cursorOf(rowsOf(into, name, 'target'))
-  let writes: Promise<void>[] = []
+  const writes = createWrites(target, copy)
 
-  /** `gain`: documents more that the target has then. */
-  async function write(made: Promise<boolean>, row: Row, gain = 0): Promise<void> {
-    const ended = taken(made, row).then((isTaken) => {
-      if (!isTaken) copy.refused++
-      else {
-        copy.changes++
-        copy.targetCount += gain
-      }
-    })
-    // Told when all are awaited.
-    ended.catch(() => {})
-    writes.push(ended)
-    if (writes.length >= WRITES) await settle()
-  }
-
-  /** All of them, so that none is under way when the first failure is told. */
-  async function settle(): Promise<void> {
-    const ended = await Promise.allSettled(writes)
-    writes = []
-    for (const end of ended) if (end.status === 'rejected') throw end.reason
-  }
-
-  /** A failure is that of the store, or if it is well, that of this document. */
-  async function taken(made: Promise<boolean>, { id, ...members }: Row): Promise<boolean> {
-    try {
-      return await made
-    } catch (cause) {
-      await onSide('target', target.ping())
-      const bytes = JSON.stringify(members).length
-      throw new Error(`The target did not take ${id} of ${name} (${bytes} bytes): ${reasonOf(cause)}.`, { cause })
-    }
+  /** What wants the unique key of another gives up its own first, so that all keys are free in the next round. */
+  async function update(id: string, change: Change): Promise<boolean> {
+    const isTaken = await into.update(id, {}, change)
+    if (!isTaken && unique.length > 0) await into.update(id, {}, { unset: unique.flat() })
+    return isTaken
   }
 
   await theirs.next()
   for await (const row of rowsOf(source.collection<Row>(name), name, 'source')) {
     while (theirs.row && isBefore(theirs.row.id, row.id)) {
-      await write(into.remove(theirs.row.id), theirs.row)
+      await writes.add(into.remove(theirs.row.id), theirs.row)
       await theirs.next()
     }
     if (theirs.row?.id === row.id) {
       const change = changeOf(theirs.row, row)
       copy.targetCount++
-      if (change) await write(into.update(row.id, {}, change), row)
+      if (change) await writes.add(update(row.id, change), row)
       await theirs.next()
-    } else await write(into.insert(row), row, 1)
+    } else {
+      const made = into.insert(row).then((isNew) => {
+        if (isNew) copy.targetCount++
+        return isNew
+      })
+      await writes.add(made, row)
+    }
     if (++copy.sourceCount % MAX_PAGE === 0) onProgress(name, copy.sourceCount, false)
   }
-  for (; theirs.row; await theirs.next()) await write(into.remove(theirs.row.id), theirs.row)
-  await settle()
+  for (; theirs.row; await theirs.next()) await writes.add(into.remove(theirs.row.id), theirs.row)
+  await writes.settle()
   onProgress(name, copy.sourceCount, true)
   return copy
+}
+
+/** Writes into one collection, a few at once, counted as changes or as refused. */
+function createWrites(target: Store, copy: CollectionCopy) {
+  let underWay: Promise<void>[] = []
+
+  async function count(made: Promise<boolean>, { id, ...members }: Row): Promise<void> {
+    try {
+      if (await made) copy.changes++
+      else copy.refused++
+    } catch (cause) {
+      // The failure is that of the store, or if it is well, that of this document.
+      await onSide('target', target.ping())
+      const bytes = JSON.stringify(members).length
+      throw new Error(`The target did not take ${id} of ${copy.name} (${bytes} bytes): ${reasonOf(cause)}.`, { cause })
+    }
+  }
+
+  /** All of them, so that none is under way when the first failure is told. */
+  async function settle(): Promise<void> {
+    const ended = await Promise.allSettled(underWay)
+    underWay = []
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
+  }
+
+  return {
+    settle,
+    async add(made: Promise<boolean>, row: Row): Promise<void> {
+      const ended = count(made, row)
+      // Told when all are awaited.
+      ended.catch(() => {})
+      underWay.push(ended)
+      if (underWay.length >= WRITES) await settle()
+    }
+  }
 }
 
 /** All documents in the order of their ids, in pages of a bounded size. */

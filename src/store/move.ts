@@ -28,14 +28,21 @@ export interface Move {
   end(): Promise<void>
 }
 
+export interface MoveOptions {
+  /** What the source is known by. */
+  source: string
+  specs: CollectionSpec[]
+  /** Epoch ms. */
+  now: number
+  /** Whether there are files beside the target already. */
+  hasFiles(): Promise<boolean>
+}
+
 /**
  * Marks an empty store as the target of a move, or finds the mark that an unfinished move from the same source has left.
  * Fails with a sentence for the operator when the store holds anything else.
  */
-export async function beginMove(
-  target: Store,
-  { source, specs, now }: { source: string; specs: CollectionSpec[]; now: number }
-): Promise<Move> {
+export async function beginMove(target: Store, { source, specs, now, hasFiles }: MoveOptions): Promise<Move> {
   const meta = target.collection<MoveRow>('meta')
   const before = (await meta.get(ROW))?.value
   if (before && before.source !== source)
@@ -44,6 +51,7 @@ export async function beginMove(
     )
   if (!before) {
     await refuseUsed(target, specs)
+    if (await hasFiles()) throw notEmpty('files')
     await meta.insert({ id: ROW, value: { source, startedAt: now } })
   }
   return {
@@ -66,7 +74,10 @@ export async function refuseUnfinished(store: Store): Promise<void> {
 async function refuseUsed(target: Store, specs: CollectionSpec[]): Promise<void> {
   for (const { name } of specs) {
     const rows = await target.collection(name).list({ limit: PLACE_ROWS.length + 1 })
-    if (rows.some(({ id }) => name !== 'meta' || !PLACE_ROWS.includes(id)))
-      throw new Error(`The target is not empty: it has documents in ${name}. Only an empty store can take a move.`)
+    if (rows.some(({ id }) => name !== 'meta' || !PLACE_ROWS.includes(id))) throw notEmpty(`documents in ${name}`)
   }
+}
+
+function notEmpty(what: string): Error {
+  return new Error(`The target is not empty: it has ${what}. Only an empty store can take a move.`)
 }

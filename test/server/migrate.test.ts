@@ -81,6 +81,8 @@ async function moveWithKills(t: Test, from: Named, to: Named, outputs: string[])
   )
   const [before, after] = [await contentOf(from.place), await contentOf(to.place)]
   t.ok((before.audit_entries ?? []).length > 300)
+  t.equal(before.files?.length, 4)
+  t.match(whole.stdout(), /^files +4 +4$/m)
   for (const name of Object.keys(before)) t.strictSame(after[name], before[name], name)
 }
 
@@ -89,7 +91,14 @@ void withMongo(t, 'from SQLite to MongoDB and back, killed again and again', asy
   const first = folder(join(folders, 'first'))
   await fillWithData(t, first.place)
   const middle = database(mongo)
-  await moveWithKills(t, first, middle, ['From ', ' of users', ' of messages', ' of ledger_entries', 'compared '])
+  await moveWithKills(t, first, middle, [
+    'From ',
+    ' of users',
+    ' of messages',
+    ' of ledger_entries',
+    ' of files',
+    'compared '
+  ])
   const last = folder(join(folders, 'last'))
   await moveWithKills(t, middle, last, [' of sessions', 'compared '])
 

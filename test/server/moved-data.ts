@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
+import { buffer } from 'node:stream/consumers'
 import type { Test } from 'tap'
+import { openBlobs } from '../../src/blobs/open.ts'
+import { createSystemClock } from '../../src/clock.ts'
 import { createLedger } from '../../src/credits/ledger.ts'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
-import { createIds } from '../../src/ids.ts'
+import { createIds, sha256Hex } from '../../src/ids.ts'
 import { collections } from '../../src/store/collections.ts'
 import { PLACE_ROWS } from '../../src/store/move.ts'
 import { openStore, type Place } from '../../src/store/open.ts'
@@ -36,7 +40,9 @@ const ODD: Row[] = [
  */
 export async function fillWithData(t: Test, place: Place): Promise<void> {
   const store = await openStore(place, { mode: 'serve' })
-  const { app, createUser, request } = await buildTestApp(t, { env: { DEFAULT_CREDITS: '100' }, parts: { store } })
+  const blobs = await openBlobs({ dataDir: place.dataDir, mongo: store.mongo }, createSystemClock())
+  const parts = { store, blobs }
+  const { app, createUser, request } = await buildTestApp(t, { env: { DEFAULT_CREDITS: '100' }, parts })
   for (const username of ['ada', 'grace', 'hedy']) {
     const { token, id } = await createUser({ username, credits: 7, grants: [DEMO_IDS.echo] })
     for (let n = 0; n < 4; n++) {
@@ -48,6 +54,8 @@ export async function fillWithData(t: Test, place: Place): Promise<void> {
   }
   const audit = store.collection<Row>('audit_entries')
   for (const row of ODD) t.equal(await audit.insert(row), true, row.id)
+  for (const [n, sizeBytes] of [0, 1, 300_000, 3_000_000].entries())
+    t.ok(await blobs.write(`file-${n}`, randomBytes(sizeBytes), { maxBytes: sizeBytes, createdAt: n }))
   await app.close()
 }
 
@@ -58,14 +66,21 @@ async function leaveHold(store: Store, accountId: string): Promise<void> {
   await ledger.heartbeat(await ledger.reserve({ ...run, amountMicro: 2_000_000 }), 500_000)
 }
 
-/** Every document of the data in a store, read by the port, without the rows that belong to the place. */
+/** Every document and file of the data in a place, read by the ports, without the rows that belong to the place. */
 export async function contentOf(place: Place): Promise<Record<string, Row[]>> {
-  const store = await openStore(place, { mode: 'inspect' })
+  const store = await openStore(place, { mode: 'serve' })
   const content: Record<string, Row[]> = {}
   for (const { name } of collections) {
     const rows = await store.collection<Row>(name).list({ limit: 1000 })
     content[name] = name === 'meta' ? rows.filter(({ id }) => !PLACE_ROWS.includes(id)) : rows
   }
+  const blobs = await openBlobs({ dataDir: place.dataDir, mongo: store.mongo }, createSystemClock())
+  content.files = []
+  for (const info of await blobs.list({ limit: 1000 })) {
+    const reading = await blobs.read(info.id)
+    content.files.push({ ...info, hash: reading ? sha256Hex(await buffer(reading.stream)) : 'gone' })
+  }
+  await blobs.close()
   await store.close()
   return JSON.parse(JSON.stringify(content))
 }

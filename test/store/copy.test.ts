@@ -79,6 +79,14 @@ function copyCases(t: Test, kind: string, open: Open): void {
       ['d', 'z']
     ] as const)
       await target.collection<Thing>('things').insert({ id, name })
+    // And two that have exchanged theirs.
+    for (const [id, name] of [
+      ['e', 'p'],
+      ['f', 'q']
+    ] as const) {
+      await source.collection<Thing>('things').insert({ id, name })
+      await target.collection<Thing>('things').insert({ id, name: name === 'p' ? 'q' : 'p' })
+    }
     const refused = async () => (await copy(source, target)).reduce((sum, one) => sum + one.refused, 0)
     t.ok((await refused()) > 0)
     t.equal(await refused(), 0)
@@ -143,7 +151,10 @@ t.test('a store that fails is told apart from the other one', async (t) => {
 t.test('the mark of a move lets its own source go on, and nobody else in', async (t) => {
   t.testdir()
   const target = await openSqlite(t, 'target')
-  const begin = (source: string, now: number) => beginMove(target, { source, specs, now })
+  const begin = (source: string, now: number) => beginMove(target, { source, specs, now, hasFiles: async () => false })
+  await t.rejects(beginMove(target, { source: 'one', specs, now: 0, hasFiles: async () => true }), {
+    message: /has files/
+  })
   const first = await begin('one', 1)
   t.equal(first.earlier, undefined)
   await t.rejects(refuseUnfinished(target), { message: /not whole/ })
