@@ -137,6 +137,8 @@ export interface FileRow extends Document {
   state: 'arriving' | 'kept' | 'leaving'
   /** When that state began. */
   stateAt: number
+  /** Counts the changes of this row, from 0. */
+  version: number
   /** Whether a message has ever named it; one that none has is deleted after a day. */
   isUsed: boolean
   /** The sessions it belongs to, by fileSessionKey of their ids; it goes with the last of them. */
@@ -144,7 +146,7 @@ export interface FileRow extends Document {
   createdAt: number
 }
 
-/** id is the user id: what the files of a user come to, in whatever state they are. */
+/** id is the user id: what the files of a user come to, in whatever state they are. Rows put in past it need a recount. */
 export interface FileUsageRow extends Document {
   bytes: number
   files: number
