@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { persist } from '../src/credits/persist.ts'
 import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
@@ -126,7 +127,7 @@ export default fp(
       exchange.whenEnded(async function storeAnswer(outcome) {
         const session = await started
         const store = async () => {
-          if (session) await write(exchange, outcome, session, userMessageId)
+          if (session) await persist(app.clock, () => write(exchange, outcome, session, userMessageId))
         }
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
         await keeper.finish(store, (error) => {
@@ -138,14 +139,17 @@ export default fp(
       })
     }
 
+    /** False when the session was deleted meanwhile. */
     async function write(exchange: Exchange, outcome: Outcome, session: SessionRow, userMessageId: string) {
       const { transcript } = exchange
       const { isClean, ending } = outcome
       const hasAnswer =
         transcript.hasOutput || transcript.text !== '' || transcript.data !== undefined || transcript.isDataOmitted
-      if (!hasAnswer && ending !== 'completed') return app.history.failed({ session, userMessageId, isClean })
       const status = ending === 'completed' ? 'complete' : 'incomplete'
-      await app.history.answer({ ...answerOf(exchange), session, status, isClean })
+      if (hasAnswer || ending === 'completed')
+        return app.history.answer({ ...answerOf(exchange), session, status, isClean })
+      await app.history.failed({ session, userMessageId, isClean })
+      return true
     }
 
     /** What has been delivered, as an answer that is not complete. */
