@@ -25,7 +25,7 @@ interface Alias {
 }
 
 const ask = (body: object) => ({ token: user.token, body: { chatflow_id: echo, ...body } })
-const question = () => (standIn.predictions.at(-1)?.body as { question?: string }).question
+const question = () => (standIn.predictions.at(-1)?.body as { question?: string } | undefined)?.question
 const login = async () => (await gateway.login(idle.username, idle.password)).refresh_token
 const refreshTokens = [await login(), await login()] as const
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
