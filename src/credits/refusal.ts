@@ -6,6 +6,9 @@ import { toCredits } from './pricing.ts'
 const HELD_RETRY_SECONDS = 5
 const LIMIT_RETRY_SECONDS = 1
 
+/** Of an account: what it has, and what has been taken of it. */
+type Means = Pick<AccountRow, 'status' | 'available' | 'held' | 'holdCount' | 'limits'>
+
 export interface Demand {
   amountMicro: number
   /** Counters of the account that must cover the amount too. */
@@ -14,7 +17,7 @@ export interface Demand {
 }
 
 /** Why this account cannot have the hold now, or undefined if it can. Lack of credits is told before lack of room. */
-export function refusalOf(account: AccountRow, { amountMicro, limits, maxHolds }: Demand): AppError | undefined {
+export function refusalOf(account: Means, { amountMicro, limits, maxHolds }: Demand): AppError | undefined {
   if (account.status === 'frozen') return new AppError('account_frozen')
   if (account.available < amountMicro) {
     const comesBack = account.available + account.held >= amountMicro
@@ -35,7 +38,7 @@ export function refusalOf(account: AccountRow, { amountMicro, limits, maxHolds }
   return undefined
 }
 
-function insufficient({ available, held }: AccountRow, neededMicro: number, reason: string): AppError {
+function insufficient({ available, held }: Means, neededMicro: number, reason: string): AppError {
   const needed = toCredits(neededMicro)
   const left = toCredits(available)
   return new AppError('insufficient_credits', {
