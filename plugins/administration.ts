@@ -23,6 +23,7 @@ export default fp(
         users,
         passwords,
         accounts: creditChanges,
+        isManagedExternally: app.config.auth.mode === 'external',
         endSessions: (userId) => loginSessions.endAll(userId),
         erasers: [
           (userId) => history.removeAll(userId, { isForced: true }),

@@ -11,12 +11,20 @@ declare module 'fastify' {
   }
 }
 
+/** An auth service takes 100 calls in the same time from all users together: one address gets no more than half. */
+const SERVICE_SHARE = 50
+
 /** How often: predictions of a user, failed logins. */
 export default fp(
   async function rateLimit(app: FastifyInstance) {
-    const { limits, loginFailureLimit } = app.config
+    const { limits, loginFailureLimit: loginFailures, auth } = app.config
     const { predictionsPerMinute } = limits
-    const throttle = createThrottle(app.bus, { predictionsPerMinute, loginFailures: loginFailureLimit })
+    const isShared = auth.mode === 'external'
+    const throttle = createThrottle(app.bus, {
+      predictionsPerMinute,
+      loginFailures,
+      ...(isShared ? { addressFailures: SERVICE_SHARE } : {})
+    })
     app.decorate('throttle', throttle)
     app.decorate('limitPredictions', async function limitPredictions(request: FastifyRequest) {
       await throttle.prediction(identityOf(request).userId)

@@ -8,24 +8,27 @@ declare module 'fastify' {
   }
 }
 
-/** Of Redis only where it is configured. */
-type Checks = Record<'store' | 'flowise', Check> & { redis?: Check }
+/** Of Redis and of the auth service only where they are configured. */
+type Checks = Record<'store' | 'flowise', Check> & { redis?: Check; auth?: Check }
+/** Shown, and no reason to get no traffic: whoever is logged in is served without it. */
+const SHOWN: ReadonlySet<string> = new Set(['auth'])
 
 /** Whether this process should get traffic. */
 export default fp(
   async function readiness(app: FastifyInstance) {
     const { clock, config } = app
     const probes = { store: () => app.store.ping(), flowise: () => app.flowise.ping() }
-    const redis = () => app.bus.ping()
-    const ask: () => Promise<Checks> =
-      config.redisUrl === undefined
-        ? createReadiness({ clock, probes })
-        : createReadiness({ clock, probes: { ...probes, redis } })
+    const redis = config.redisUrl === undefined ? {} : { redis: () => app.bus.ping() }
+    const auth = app.pingAuthService === undefined ? {} : { auth: app.pingAuthService }
+    const ask = createReadiness({ clock, probes })
+    const askConfigured = createReadiness<string>({ clock, probes: { ...redis, ...auth } })
     app.decorate('readiness', async function askReadiness() {
-      const checks = await ask()
-      const isReady = !app.lifecycle.isDraining && Object.values(checks).every((check) => check === 'ok')
+      const [needed, configured] = await Promise.all([ask(), askConfigured()])
+      const checks: Checks = { ...needed, ...configured }
+      const isReady =
+        !app.lifecycle.isDraining && Object.entries(checks).every(([name, check]) => check === 'ok' || SHOWN.has(name))
       return { isReady, checks }
     })
   },
-  { name: 'readiness', dependencies: ['configuration', 'lifecycle', 'store', 'bus', 'flowise'] }
+  { name: 'readiness', dependencies: ['configuration', 'lifecycle', 'store', 'bus', 'auth', 'flowise'] }
 )

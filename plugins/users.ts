@@ -16,8 +16,10 @@ declare module 'fastify' {
 /** The users and their passwords. */
 export default fp(
   async function users(app: FastifyInstance) {
+    const { store, clock, ids, config } = app
+    const adminOrigin = config.auth.mode === 'external' ? 'token' : 'local'
     const bcrypt = app.parts.bcrypt ?? createBcryptThread()
-    app.decorate('users', createUsers({ store: app.store, clock: app.clock, ids: app.ids }))
+    app.decorate('users', createUsers({ store, clock, ids, adminOrigin }))
     app.decorate('passwords', createPasswords(bcrypt))
     app.decorate('credentials', createCredentials(app.users, app.passwords))
     app.addHook('onReady', async function clearMarks() {

@@ -11,7 +11,7 @@ const Service = Type.String({ examples: [NAME] })
 const Version = Type.String({ examples: ['1.0.0'] })
 const Readiness = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
-  checks: Type.Object({ store: Check, flowise: Check, redis: Type.Optional(Check) })
+  checks: Type.Object({ store: Check, flowise: Check, redis: Type.Optional(Check), auth: Type.Optional(Check) })
 })
 
 /** What load balancers, monitoring and curious people ask; nothing here is secret. */
@@ -79,7 +79,7 @@ export default (async function service(app) {
     async () => ({
       service: NAME,
       version,
-      auth_mode: 'local',
+      auth_mode: app.config.auth.mode,
       accounting_mode: 'internal',
       store: app.store.kind,
       upstream: app.parts.isDemo ? ('demo' as const) : ('flowise' as const),

@@ -18,11 +18,12 @@ export interface FirstAdmin {
 export async function ensureFirstAdmin(parts: {
   users: Users
   passwords: Passwords
-  config: Pick<Config, 'admin'>
+  config: Pick<Config, 'admin' | 'auth'>
   ids: Ids
 }): Promise<FirstAdmin | undefined> {
   const { users, passwords, config, ids } = parts
-  if (await users.hasActiveAdmin()) return undefined
+  // Whose passwords another service knows, whose administrators it knows too.
+  if (config.auth.mode === 'external' || (await users.hasActiveAdmin())) return undefined
   const { username, email, password } = config.admin
   const generated = ids.secret()
   try {

@@ -1,7 +1,8 @@
 import { AppError } from '../errors.ts'
 import type { Role } from '../store/collections.ts'
 import type { Sessions } from './sessions.ts'
-import type { AccessToken, Tokens } from './tokens.ts'
+import type { AccessToken } from './tokens.ts'
+import { currentRole } from './user-roles.ts'
 import type { Users } from './users.ts'
 
 /** Who is asking. */
@@ -14,7 +15,12 @@ export interface Identity {
   /** Login session behind the token; null for a token minted elsewhere. */
   readonly sid: string | null
   readonly token: AccessToken
+  /** The token as it was sent, for services that know its user; never for a log. */
+  readonly bearer: string
 }
+
+/** @throws (may also reject with) token_expired, invalid_token, auth_unavailable */
+export type VerifyToken = (token: string) => AccessToken | Promise<AccessToken>
 
 /** Finds out who is behind an Authorization header, reading user and session anew each time. */
 export type Authenticator = (authorization: string | undefined) => Promise<Identity>
@@ -22,20 +28,19 @@ export type Authenticator = (authorization: string | undefined) => Promise<Ident
 /** Bearer tokens of section 2.1 of RFC 6750; the scheme in any case, as RFC 9110 wants it. */
 const BEARER = /^bearer(?: +(.*))?$/i
 
-/** @throws (the function it makes) not_authenticated, invalid_token, token_expired, token_revoked, user_disabled */
-export function createAuthenticator(tokens: Tokens, users: Users, sessions: Sessions): Authenticator {
+/** @throws (the function it makes) not_authenticated, invalid_token, token_expired, token_revoked, user_disabled, auth_unavailable */
+export function createAuthenticator(verify: VerifyToken, users: Users, sessions: Sessions): Authenticator {
   return async function authenticate(authorization) {
     const bearer = BEARER.exec(authorization ?? '')?.[1]?.trim()
     if (!bearer) throw new AppError('not_authenticated')
-    const token = tokens.verify(bearer)
+    const token = await verify(bearer)
     const user = await users.seen(token)
     if (!user.isActive || user.deletedAt !== undefined) throw new AppError('user_disabled')
     const { sid, isRevoked } = await sessions.check(token, user)
     if (isRevoked) throw new AppError('token_revoked')
-    // Our own users are what their row says now; of others the token is the newest that is known.
-    const role = user.origin === 'local' ? user.role : token.role
-    const email = user.email ?? null
-    return { userId: user.id, username: user.username, email, role, isAdmin: role === 'admin', sid, token }
+    const role = currentRole(user, token)
+    const { id: userId, username, email = null } = user
+    return { userId, username, email, role, isAdmin: role === 'admin', sid, token, bearer }
   }
 }
 

@@ -12,6 +12,23 @@ export interface TokenPair {
   refreshToken: string
   expiresInSeconds: number
   user: UserRow
+  /** Whether the e-mail address is verified, where somebody knows. */
+  isVerified?: boolean
+}
+
+/** A row of `refresh_tokens`; also of an access token that names no session itself, by the hash of its claims. */
+export interface IssuedTokenRow extends RefreshTokenRow {
+  isAccess?: true
+}
+
+/** A session whose tokens come from the auth service. */
+export interface ServiceFamilyRow extends TokenFamilyRow {
+  /** The current refresh token, sealed: it is only kept to be sent to the service's logout. */
+  sealedToken?: string
+  /** When the service is to be told next that the session has ended; absent: it need not be. */
+  logoutAt?: number
+  /** How often it has been told in vain. */
+  logoutTries?: number
 }
 
 /** The login sessions (token families): every token that came from one login lives and dies with it. */
@@ -32,6 +49,8 @@ export interface Sessions {
   revokeAll(token: AccessToken): Promise<number>
   /** Ends every session of the user. Sessions ended. */
   endAll(userId: string): Promise<number>
+  /** Ends one session; false if it had ended already. */
+  end(familyId: string): Promise<boolean>
   /** Removes the sessions of a user who is deleted. */
   removeAll(userId: string): Promise<void>
   /** The session a token names, if it is one of the user's; and whether the token is still good for it. */
@@ -47,20 +66,24 @@ export interface SessionOptions {
   refreshTtlMs: number
   clock: Clock
   ids: Ids
+  /** Where an auth service has to hear of each session that ended here, and when (epoch ms). */
+  onEnded?: (familyId: string, dueAt: number) => void
   /** How long a rotation stays open for identical ones that were sent with it and are read later. Default 0. */
   joinMs?: number
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
 /** Rows outlive their tokens by this: the leeway of verification, and clocks that differ. */
-const AFTERLIFE_MS = 300_000
+export const AFTERLIFE_MS = 300_000
+/** Of sessions that end together the service may hear in one call; only if it does not, it hears of each. */
+const TOGETHER_MS = 60_000
 const PAGE = 500
 
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
 export function createSessions(options: SessionOptions): Sessions {
-  const { store, tokens, users, refreshTtlMs, clock, ids, joinMs = 0 } = options
-  const families = store.collection<TokenFamilyRow>('token_families')
-  const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
+  const { store, tokens, users, refreshTtlMs, clock, ids, onEnded, joinMs = 0 } = options
+  const families = store.collection<ServiceFamilyRow>('token_families')
+  const refreshTokens = store.collection<IssuedTokenRow>('refresh_tokens')
   const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
   const rotating = new Map<string, Promise<TokenPair>>()
 
@@ -84,18 +107,24 @@ export function createSessions(options: SessionOptions): Sessions {
     return { accessToken: tokens.sign(user, sid), refreshToken, expiresInSeconds: tokens.accessTtlSeconds, user }
   }
 
-  async function end(familyId: string): Promise<boolean> {
-    return families.update(familyId, { exists: { revokedAt: false } }, { set: { revokedAt: clock.now() } })
+  async function end(familyId: string, endedTogether = false): Promise<boolean> {
+    const now = clock.now()
+    const dueAt = now + (endedTogether ? TOGETHER_MS : 0)
+    // In the same write, so that the service hears of it also when this process dies.
+    const set = { revokedAt: now, ...(onEnded ? { logoutAt: dueAt } : {}) }
+    const isEnded = await families.update(familyId, { exists: { revokedAt: false } }, { set })
+    if (isEnded) onEnded?.(familyId, dueAt)
+    return isEnded
   }
 
   async function exchange(hash: string): Promise<TokenPair> {
     const row = await refreshTokens.get(hash)
     const family = row && (await families.get(row.familyId))
     const now = clock.now()
-    if (!row || !family) throw new AppError('invalid_refresh_token')
+    if (!row || row.isAccess || !family) throw new AppError('invalid_refresh_token')
     if (row.rotatedAt !== undefined) return refuseReuse(family.id)
     const user = await users.findById(row.userId)
-    if (!user || isEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')
+    if (!user || hasEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')
     if (!user.isActive) throw new AppError('user_disabled')
     const next = newRefreshToken(family.id, user.id)
     const expiresAt = familyEnd(now)
@@ -116,8 +145,11 @@ export function createSessions(options: SessionOptions): Sessions {
     return rotated
   }
 
-  async function isKnown({ sid, userId }: AccessToken): Promise<boolean> {
-    return sid !== null && (await families.get(sid))?.userId === userId
+  /** The session behind a token: the one it names, or the one it was handed out in. */
+  async function familyOf({ sid, hash }: AccessToken, userId: string): Promise<TokenFamilyRow | undefined> {
+    const familyId = sid ?? (await refreshTokens.get(hash))?.familyId
+    const family = familyId === undefined ? undefined : await families.get(familyId)
+    return family?.userId === userId ? family : undefined
   }
 
   async function revokeOne(token: AccessToken): Promise<number> {
@@ -132,7 +164,7 @@ export function createSessions(options: SessionOptions): Sessions {
     for (;;) {
       const open = await families.list({ where: { equal: { userId }, exists: { revokedAt: false } }, limit: PAGE })
       if (open.length === 0) return ended
-      const closed = await Promise.all(open.map(async (family) => (await end(family.id)) && family.expiresAt > now))
+      const closed = await Promise.all(open.map(async ({ id, expiresAt }) => (await end(id, true)) && expiresAt > now))
       ended += closed.filter(Boolean).length
     }
   }
@@ -168,19 +200,21 @@ export function createSessions(options: SessionOptions): Sessions {
       const row =
         (await refreshTokens.get(sha256Hex(tokenOrHash))) ??
         (SHA256_HEX.test(tokenOrHash) ? await refreshTokens.get(tokenOrHash) : undefined)
-      if (row?.userId !== userId) throw new AppError('token_not_found')
+      if (row?.userId !== userId || row.isAccess) throw new AppError('token_not_found')
       return (await end(row.familyId)) ? 1 : 0
     },
     async revokeOwn(token) {
-      if (token.sid === null || !(await isKnown(token))) return revokeOne(token)
-      return (await end(token.sid)) ? 1 : 0
+      const family = await familyOf(token, token.userId)
+      if (!family) return revokeOne(token)
+      return (await end(family.id)) ? 1 : 0
     },
     async revokeAll(token) {
       await users.revokeTokensBefore(token.userId, clock.now())
-      const foreign = (await isKnown(token)) ? 0 : await revokeOne(token)
+      const foreign = (await familyOf(token, token.userId)) ? 0 : await revokeOne(token)
       return foreign + (await endAll(token.userId))
     },
     endAll,
+    end: (familyId) => end(familyId),
     async removeAll(userId) {
       for (;;) {
         const rows = await families.list({ where: { equal: { userId } }, limit: PAGE })
@@ -193,10 +227,8 @@ export function createSessions(options: SessionOptions): Sessions {
       }
     },
     async check(token, user) {
-      if (token.sid !== null) {
-        const family = await families.get(token.sid)
-        if (family?.userId === user.id) return { sid: family.id, isRevoked: isEnded(family, user) }
-      }
+      const family = await familyOf(token, user.id)
+      if (family) return { sid: family.id, isRevoked: hasEnded(family, user) }
       // Claims count in seconds: a token of the same second may be older, and is refused.
       if (user.tokensValidFromAt > 0 && token.issuedAt <= user.tokensValidFromAt) return { sid: null, isRevoked: true }
       return { sid: null, isRevoked: (await revokedTokens.get(token.hash)) !== undefined }
@@ -220,7 +252,7 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 }
 
-/** Also a session that a password change did not find in time, because it began meanwhile. */
-function isEnded(family: TokenFamilyRow, user: UserRow): boolean {
+/** True also of a session that a password change did not find in time, because it began meanwhile. */
+export function hasEnded(family: TokenFamilyRow, user: UserRow): boolean {
   return family.revokedAt !== undefined || family.createdAt < user.tokensValidFromAt
 }

@@ -11,6 +11,8 @@ export interface Throttle {
    * @throws login_rate_limited, and what the check throws
    */
   login<T>(address: string, username: string, check: () => Promise<T>): Promise<T>
+  /** Counts refused refresh tokens per address; one that is good is never lost. @throws login_rate_limited, and what the exchange throws */
+  refresh<T>(address: string, exchange: () => Promise<T>): Promise<T>
 }
 
 const MINUTE_MS = 60_000
@@ -18,9 +20,21 @@ const LOGIN_WINDOW_MS = 15 * MINUTE_MS
 /** How many users may fail to log in from one address before it is refused altogether. */
 const ADDRESS_FACTOR = 10
 
+export interface ThrottleLimits {
+  predictionsPerMinute: number
+  /** Per address and username. */
+  loginFailures: number
+  /** Most per address, where that is less than the tenfold. */
+  addressFailures?: number
+}
+
+/** Failures that cost as much as a guess. */
+const FAILURES: ReadonlySet<string> = new Set(['invalid_credentials', 'email_not_verified', 'invalid_refresh_token'])
+
 /** Rate limits in counters of the bus; a limit of 0 is off. Keys are short, whatever a client sends. */
-export function createThrottle(bus: Bus, limits: { predictionsPerMinute: number; loginFailures: number }): Throttle {
-  const { predictionsPerMinute, loginFailures } = limits
+export function createThrottle(bus: Bus, limits: ThrottleLimits): Throttle {
+  const { predictionsPerMinute, loginFailures, addressFailures = Number.POSITIVE_INFINITY } = limits
+  const perAddress = Math.min(loginFailures * ADDRESS_FACTOR, addressFailures)
 
   /** Adds to the counters and says how long to wait when one is over its limit by that. */
   async function waitMs(counters: [string, number][], by: 0 | 1): Promise<number> {
@@ -37,6 +51,16 @@ export function createThrottle(bus: Bus, limits: { predictionsPerMinute: number;
     if (ms > 0) throw new AppError('login_rate_limited', { retryAfterSeconds: ms / 1000 })
   }
 
+  async function limited<T>(counters: [string, number][], check: () => Promise<T>): Promise<T> {
+    await refuseOver(counters, 0)
+    try {
+      return await check()
+    } catch (error) {
+      if (error instanceof AppError && FAILURES.has(error.code)) await refuseOver(counters, 1)
+      throw error
+    }
+  }
+
   return {
     async prediction(userId) {
       if (predictionsPerMinute === 0) return
@@ -46,19 +70,16 @@ export function createThrottle(bus: Bus, limits: { predictionsPerMinute: number;
     async login(address, username, check) {
       if (loginFailures === 0) return check()
       const who = sha256Hex(username.trim().toLowerCase()).slice(0, 32)
-      const counters: [string, number][] = [
-        [`login:${address}:${who}`, loginFailures],
-        [`login:${address}`, loginFailures * ADDRESS_FACTOR]
-      ]
-      await refuseOver(counters, 0)
-      try {
+      const own: [string, number] = [`login:${address}:${who}`, loginFailures]
+      const counters: [string, number][] = [own, [`login:${address}`, perAddress]]
+      return limited(counters, async () => {
         const result = await check()
         await refuseOver(counters, 0)
         return result
-      } catch (error) {
-        if (error instanceof AppError && error.code === 'invalid_credentials') await refuseOver(counters, 1)
-        throw error
-      }
+      })
+    },
+    async refresh(address, exchange) {
+      return loginFailures === 0 ? exchange() : limited([[`refresh:${address}`, perAddress]], exchange)
     }
   }
 }

@@ -1,20 +1,18 @@
 import { createSigner, createVerifier } from 'fast-jwt'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import { type Ids, sha256Hex } from '../ids.ts'
+import type { Ids } from '../ids.ts'
 import type { Role } from '../store/collections.ts'
-import type { UserClaims } from './users.ts'
-import { isEmail, isPlainText, normalEmail, roleOf } from './user-names.ts'
+import {
+  type AccessToken,
+  createTokenMemory,
+  inItsTime,
+  MAX_TOKEN_LENGTH,
+  readClaims,
+  type VerifiedToken
+} from './token-claims.ts'
 
-/** What a verified access token says. */
-export interface AccessToken extends UserClaims {
-  /** Login session (token family); null for tokens minted elsewhere. */
-  sid: string | null
-  issuedAt: number
-  expiresAt: number
-  /** Names the token in the list of revoked ones. */
-  hash: string
-}
+export type { AccessToken } from './token-claims.ts'
 
 export interface Tokens {
   /** Life of the tokens signed here, in whole seconds. */
@@ -34,15 +32,6 @@ export interface TokenOptions {
   cacheSize?: number
 }
 
-const LEEWAY_MS = 30_000
-const MAX_TOKEN_LENGTH = 8192
-const LAST_INSTANT = 8_640_000_000_000_000
-
-interface Verified {
-  token: AccessToken
-  notBeforeAt: number
-}
-
 /** Signs and verifies access tokens (JWT, RFC 7519) with one secret and exactly one algorithm. */
 export function createTokens({ secret, algorithm, accessTtlMs, clock, ids, cacheSize = 10_000 }: TokenOptions): Tokens {
   const accessTtlSeconds = Math.max(1, Math.floor(accessTtlMs / 1000))
@@ -54,9 +43,9 @@ export function createTokens({ secret, algorithm, accessTtlMs, clock, ids, cache
     ignoreExpiration: true,
     ignoreNotBefore: true
   })
-  const verified = new Map<string, Verified>()
+  const verified = createTokenMemory<VerifiedToken>(cacheSize)
 
-  function read(token: string): Verified {
+  function read(token: string): VerifiedToken {
     if (token.length > MAX_TOKEN_LENGTH) throw new AppError('invalid_token')
     let claims: Record<string, unknown>
     try {
@@ -65,12 +54,6 @@ export function createTokens({ secret, algorithm, accessTtlMs, clock, ids, cache
       throw new AppError('invalid_token', {}, { cause })
     }
     return readClaims(claims, token)
-  }
-
-  function remember(token: string, entry: Verified): void {
-    const oldest = verified.size >= cacheSize ? verified.keys().next().value : undefined
-    if (oldest !== undefined) verified.delete(oldest)
-    verified.set(token, entry)
   }
 
   return {
@@ -83,47 +66,9 @@ export function createTokens({ secret, algorithm, accessTtlMs, clock, ids, cache
     verify(token) {
       const known = verified.get(token)
       const entry = known ?? read(token)
-      const now = clock.now()
-      if (now >= entry.token.expiresAt + LEEWAY_MS) {
-        verified.delete(token)
-        throw new AppError('token_expired')
-      }
-      if (now < entry.notBeforeAt - LEEWAY_MS) throw new AppError('invalid_token')
-      if (!known) remember(token, entry)
-      return entry.token
+      const answer = inItsTime(entry, clock.now())
+      if (!known) verified.set(token, entry)
+      return answer
     }
   }
-}
-
-/** @throws invalid_token */
-function readClaims(claims: Record<string, unknown>, token: string): Verified {
-  const { exp, nbf, iat, sid, type, username, email } = claims
-  const userId = claims.sub ?? claims.user_id
-  if (!isPlainText(userId) || !isTime(exp)) throw new AppError('invalid_token')
-  if (type !== undefined && type !== 'access') throw new AppError('invalid_token')
-  if (nbf !== undefined && !isTime(nbf)) throw new AppError('invalid_token')
-  const address = typeof email === 'string' ? normalEmail(email) : ''
-  return {
-    notBeforeAt: nbf === undefined ? 0 : instant(nbf),
-    token: {
-      userId,
-      username: isPlainText(username) ? username : null,
-      email: isEmail(address) ? address : null,
-      role: roleOf(claims.role),
-      sid: isPlainText(sid) ? sid : null,
-      // Without `iat` a token is older than any revocation.
-      issuedAt: isTime(iat) ? instant(iat) : 0,
-      expiresAt: instant(exp),
-      // Only what is signed: the last character of a signature can be written in several ways.
-      hash: sha256Hex(token.slice(0, token.lastIndexOf('.')))
-    }
-  }
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
-}
-
-function instant(seconds: number): number {
-  return Math.max(0, Math.min(LAST_INSTANT, Math.floor(seconds * 1000)))
 }

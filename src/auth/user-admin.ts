@@ -32,14 +32,14 @@ export interface UserUpdate {
 export interface UserAdmin {
   /** @throws user_not_found */
   get(id: string): Promise<UserRow>
-  /** With an opened credit account. @throws validation_error, already_exists */
+  /** With an opened credit account. @throws validation_error, already_exists, managed_externally */
   create(form: NewUserForm, actorId: string): Promise<UserRow>
   /** @throws validation_error, user_not_found, already_exists, last_admin, managed_externally */
   update(id: string, form: UserForm): Promise<UserUpdate>
   /**
    * Disables the user, removes what is theirs, and leaves a tombstone: in this order, so that after a crash the user
    * is shut out already and can be deleted again.
-   * @throws user_not_found, last_admin
+   * @throws user_not_found, last_admin, managed_externally
    */
   remove(id: string): Promise<UserRow>
 }
@@ -53,13 +53,20 @@ export interface UserAdminParts {
     open(account: { userId: string; credits: number; actorId: string }): Promise<void>
   }
   endSessions(userId: string): Promise<unknown>
+  /** Users are made, changed and deleted elsewhere; here they can be disabled. Default false. */
+  isManagedExternally?: boolean
   /** Each removes one kind of the user's belongings; may be called again after a crash. */
   erasers: readonly ((userId: string) => Promise<unknown>)[]
 }
 
 /** Administration of users. */
 export function createUserAdmin(parts: UserAdminParts): UserAdmin {
-  const { users, passwords, accounts, erasers } = parts
+  const { users, passwords, accounts, erasers, isManagedExternally = false } = parts
+
+  function requireOwn(): void {
+    if (isManagedExternally)
+      throw new AppError('managed_externally', { detail: 'Users are managed by the authentication service.' })
+  }
 
   async function get(id: string): Promise<UserRow> {
     const user = await users.findById(id)
@@ -81,6 +88,7 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
   return {
     get,
     async create({ username, email, role, password, credits = 0 }, actorId) {
+      requireOwn()
       // Everything that can be refused, before anything is made.
       accounts.check(credits)
       checkUsername(username)
@@ -91,6 +99,8 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
       return user
     },
     async update(id, form) {
+      const { is_active: _, ...others } = form
+      if (Object.values(others).some((value) => value !== undefined)) requireOwn()
       const known = await get(id)
       const change = await changeOf(form)
       if (Object.keys(change).length === 0) return { user: known, before: {}, after: {} }
@@ -106,6 +116,7 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
       return { user, before, after: { ...after, credentials: 'changed' } }
     },
     async remove(id) {
+      requireOwn()
       const before = await get(id)
       await users.update(id, { isActive: false })
       for (const erase of erasers) await erase(id)

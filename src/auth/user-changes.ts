@@ -29,9 +29,14 @@ export interface UserChanges {
   clearMarks(): Promise<void>
 }
 
+export interface UserChangeOptions {
+  clock: Clock
+  ids: Ids
+  /** Administrators that count: those whose role is ours to decide, or those of the service that decides for us. */
+  adminOrigin: UserRow['origin']
+}
+
 const ATTEMPTS = 100
-/** Administrators that count: those whose role is ours to decide, not a claim of somebody else's token. */
-const ADMIN = { role: 'admin', isActive: true, origin: 'local' } as const
 
 /**
  * Changes to user rows that never take the last active administrator away, also when two requests, or two processes,
@@ -42,8 +47,12 @@ const ADMIN = { role: 'admin', isActive: true, origin: 'local' } as const
  * at least one counts after both marks were written, and does not count the other. Within a process they also run one
  * after the other, so that of two exactly one is refused; between processes both may be.
  */
-export function createUserChanges(users: Collection<UserRow>, { clock, ids }: { clock: Clock; ids: Ids }): UserChanges {
+export function createUserChanges(users: Collection<UserRow>, options: UserChangeOptions): UserChanges {
+  const { clock, ids, adminOrigin } = options
+  const admin = { role: 'admin', isActive: true, origin: adminOrigin } as const
   let turn: Promise<unknown> = Promise.resolve()
+
+  const isAdmin = (row: UserRow) => row.role === admin.role && row.isActive && row.origin === adminOrigin
 
   async function living(id: string): Promise<UserRow> {
     const row = await users.get(id)
@@ -67,7 +76,7 @@ export function createUserChanges(users: Collection<UserRow>, { clock, ids }: { 
   async function applyToAdmin(id: string, asRead: Guard, change: Change): Promise<boolean> {
     const leavingAdmin = ids.uuid()
     if (!(await users.update(id, asRead, { set: { leavingAdmin } }))) return false
-    const others = await users.count({ equal: ADMIN, exists: { leavingAdmin: false, deletedAt: false } })
+    const others = await users.count({ equal: admin, exists: { leavingAdmin: false, deletedAt: false } })
     const mine: Guard = { equal: { leavingAdmin } }
     if (others > 0 && (await users.update(id, mine, without(change, 'leavingAdmin')))) return true
     await users.update(id, mine, { unset: ['leavingAdmin'] })
@@ -122,10 +131,6 @@ export async function isTaken(
 /** The 409 of an e-mail that another user has. */
 export function emailTaken(): AppError {
   return new AppError('already_exists', { detail: 'Another user has this e-mail address.' })
-}
-
-function isAdmin(row: Pick<UserRow, 'role' | 'isActive' | 'origin'>): boolean {
-  return row.role === ADMIN.role && row.isActive && row.origin === ADMIN.origin
 }
 
 function without(change: Change, member: string): Change {

@@ -11,7 +11,12 @@ const identityMembers = {
 }
 
 /** A user as a login shows it. */
-export const LoginUser = Type.Object(identityMembers)
+export const LoginUser = Type.Object({
+  ...identityMembers,
+  is_verified: Type.Optional(
+    Type.Boolean({ description: 'whether the e-mail address is; absent where nobody verifies addresses' })
+  )
+})
 
 /** A user as administrators see it. */
 export const AdminUser = Type.Object({

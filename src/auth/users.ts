@@ -4,6 +4,7 @@ import type { Ids } from '../ids.ts'
 import type { Role, UserRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Collection, Store } from '../store/port.ts'
+import type { RoledUser } from './user-roles.ts'
 import { createUserChanges, emailTaken, isTaken, type UserChanges } from './user-changes.ts'
 import { checkEmail, checkUsername, normalEmail, usernameKeyOf } from './user-names.ts'
 
@@ -21,6 +22,10 @@ export interface UserClaims {
   /** Normalised. */
   email: string | null
   role: Role
+  /** When this was true (epoch ms); absent: nobody knows, and nothing that is known gives way to it. */
+  issuedAt?: number
+  /** What the other service calls the user; absent: as we do. */
+  externalId?: string
 }
 
 /** The users of the gateway. The find functions never answer a deleted one. */
@@ -38,17 +43,26 @@ export interface Users extends UserChanges {
   list(query: { prefix?: string; after?: Position; limit: number }): Promise<UserRow[]>
   /**
    * The row behind a valid token, also a tombstone; made from the claims when there is none yet. A username or e-mail
-   * that another user has stays empty: a token never takes over somebody's name.
+   * that another user has stays empty: a token never takes over somebody's name. The role of a user whose role is
+   * decided elsewhere follows the newest token.
    */
-  seen(claims: UserClaims): Promise<UserRow>
+  seen(claims: UserClaims): Promise<RoledUser>
   /** Tokens without a login session that were issued before this instant count as revoked. */
   revokeTokensBefore(id: string, atMs: number): Promise<void>
   hasActiveAdmin(): Promise<boolean>
 }
 
+export interface UserOptions {
+  store: Store
+  clock: Clock
+  ids: Ids
+  /** Where the administrators come from of whom one must stay. Default local. */
+  adminOrigin?: UserRow['origin']
+}
+
 /** The user repository over the collection `users`; names are unique by its indexes. */
-export function createUsers({ store, clock, ids }: { store: Store; clock: Clock; ids: Ids }): Users {
-  const users = store.collection<UserRow>('users')
+export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOptions): Users {
+  const users = store.collection<RoledUser>('users')
 
   const findBy = async (member: 'usernameKey' | 'email', value: string): Promise<UserRow | undefined> =>
     (await users.list({ where: { equal: { [member]: value } }, limit: 1 }))[0]
@@ -70,8 +84,17 @@ export function createUsers({ store, clock, ids }: { store: Store; clock: Clock;
     }
   }
 
+  /** Only forward: two tokens with different roles in use at once must not write in turns. */
+  async function follow(row: RoledUser, role: Role, issuedAt: number): Promise<RoledUser> {
+    const isNews = row.origin === 'token' && row.role !== role && issuedAt > (row.roleAt ?? 0)
+    if (!isNews || row.deletedAt !== undefined) return row
+    const change = { role, roleAt: issuedAt, updatedAt: clock.now() }
+    const asRead = { equal: { origin: 'token', role: row.role }, exists: { deletedAt: false } }
+    return (await users.update(row.id, asRead, { set: change })) ? { ...row, ...change } : row
+  }
+
   return {
-    ...createUserChanges(users, { clock, ids }),
+    ...createUserChanges(users, { clock, ids, adminOrigin }),
     findByUsername,
     findByEmail,
     async create({ username, email, role, passwordHash }) {
@@ -93,14 +116,15 @@ export function createUsers({ store, clock, ids }: { store: Store; clock: Clock;
       return found.find((user) => user?.passwordHash !== undefined) ?? found.find((user) => user !== undefined)
     },
     list: (query) => listUsers(users, query),
-    async seen({ userId, username, email, role }) {
+    async seen(claims) {
+      const { userId, username, email, role, issuedAt = 0, externalId = userId } = claims
       for (let attempt = 0; attempt < 5; attempt++) {
         const known = await users.get(userId)
-        if (known) return known
+        if (known) return follow(known, role, issuedAt)
         const isNameTaken = username !== null && (await isTaken(users, 'usernameKey', usernameKeyOf(username)))
         const isEmailTaken = email !== null && (await isTaken(users, 'email', email))
         const names = newRow(userId, isNameTaken ? null : username, isEmailTaken ? null : email)
-        const row: UserRow = { ...names, role, origin: 'token', externalId: userId }
+        const row: RoledUser = { ...names, role, origin: 'token', externalId, roleAt: issuedAt }
         if (await users.insert(row)) return row
       }
       throw new AppError('overloaded')

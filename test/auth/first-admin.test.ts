@@ -1,15 +1,19 @@
 import t from 'tap'
 import { ensureFirstAdmin } from '../../src/auth/first-admin.ts'
 import { createPasswords } from '../../src/auth/passwords.ts'
+import { loadConfig } from '../../src/config.ts'
 import { authParts, countingBcrypt } from './parts.ts'
 
 const ADMIN = { username: 'admin', password: undefined, email: 'admin@example.com' }
 
-function parts(t: Parameters<typeof authParts>[0]) {
+const LOCAL = loadConfig({}).auth
+const EXTERNAL = loadConfig({ EXTERNAL_AUTH_URL: 'http://auth' }).auth
+
+function parts(t: Parameters<typeof authParts>[0], auth = LOCAL) {
   const { users, ids, newUser } = authParts(t)
   const passwords = createPasswords(countingBcrypt())
   const ensure = (admin: typeof ADMIN | { username: string; password: string; email: string }) =>
-    ensureFirstAdmin({ users, passwords, ids, config: { admin } })
+    ensureFirstAdmin({ users, passwords, ids, config: { auth, admin } })
   return { users, passwords, newUser, ensure }
 }
 
@@ -54,4 +58,10 @@ t.test('values that cannot be used are a sentence for the operator', async (t) =
   await t.rejects(ensure({ ...ADMIN, username: 'a b' }), /ADMIN_ variables.*username/)
   await newUser('admin')
   await t.rejects(ensure(ADMIN), /ADMIN_ variables.*Another user has/)
+})
+
+t.test('no administrator is made here where an auth service knows them', async (t) => {
+  const { users, ensure } = parts(t, EXTERNAL)
+  t.equal(await ensure({ ...ADMIN, password: 'a chosen password' }), undefined)
+  t.equal(await users.findByUsername('admin'), undefined)
 })

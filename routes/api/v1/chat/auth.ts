@@ -52,8 +52,8 @@ export default (async function authRoutes(app) {
     },
     async function login(request) {
       const { username, password } = request.body
-      const user = await app.throttle.login(request.ip, username, () => app.credentials.check(username, password))
-      return tokenReply(await app.loginSessions.issue(user), 'Logged in.')
+      const pair = await app.throttle.login(request.ip, username, () => app.logins.login(username, password))
+      return tokenReply(pair, 'Logged in.')
     }
   )
 
@@ -66,11 +66,12 @@ export default (async function authRoutes(app) {
         summary: 'Exchange a refresh token, once, for two new tokens',
         tags,
         body: Refresh,
-        response: responses(TokenReply, 400, 401, 413, 415, 422, 503)
+        response: responses(TokenReply, 400, 401, 413, 415, 422, 429, 503)
       }
     },
     async function refresh(request) {
-      return tokenReply(await app.loginSessions.rotate(request.body.refresh_token), 'Tokens refreshed.')
+      const exchange = () => app.logins.refresh(request.body.refresh_token)
+      return tokenReply(await app.throttle.refresh(request.ip, exchange), 'Tokens refreshed.')
     }
   )
 
@@ -88,11 +89,11 @@ export default (async function authRoutes(app) {
       }
     },
     async function revoke(request) {
-      const { token } = identityOf(request)
+      const identity = identityOf(request)
       const { token_id: tokenId, all_tokens: isAll } = request.body ?? {}
-      const sessions = app.loginSessions
-      if (isAll) return revoked(await sessions.revokeAll(token))
-      return revoked(await (tokenId ? sessions.revoke(tokenId, token.userId) : sessions.revokeOwn(token)))
+      const { logins } = app
+      if (isAll) return revoked(await logins.revokeAll(identity))
+      return revoked(await (tokenId ? logins.revoke(tokenId, identity) : logins.revokeOwn(identity)))
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
@@ -103,7 +104,7 @@ function tokenReply(pair: TokenPair, message: string): Static<typeof TokenReply>
     refresh_token: pair.refreshToken,
     token_type: 'bearer',
     expires_in: pair.expiresInSeconds,
-    user: userView(pair.user),
+    user: { ...userView(pair.user), ...(pair.isVerified === undefined ? {} : { is_verified: pair.isVerified }) },
     message
   }
 }
