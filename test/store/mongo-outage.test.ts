@@ -149,7 +149,7 @@ void withMongo(
     const gate = Promise.withResolvers<void>()
     t.teardown(() => gate.resolve())
     proxy.decide = () => ({ delayAnswer: gate.promise })
-    const refusedAfter: number[] = []
+    const reasons: string[] = []
     const startedAt = performance.now()
     const all = Array.from({ length: 100 }, async () => {
       try {
