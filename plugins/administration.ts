@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createUserAdmin, type UserAdmin } from '../src/auth/user-admin.ts'
-import { createCreditChanges, type CreditChanges } from '../src/credits/changes.ts'
+import { createCreditChanges, createNoCreditChanges, type CreditChanges } from '../src/credits/changes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,7 +15,9 @@ export default fp(
   async function administration(app: FastifyInstance) {
     const { users, passwords, loginSessions, ledger, idempotency, history, permissions } = app
     const { openingMicro } = app.config.credits
-    const creditChanges = createCreditChanges({ ledger, idempotency, openingMicro })
+    const creditChanges = app.accounting
+      ? createNoCreditChanges()
+      : createCreditChanges({ ledger, idempotency, openingMicro })
     app.decorate('creditChanges', creditChanges)
     app.decorate(
       'userAdmin',

@@ -4,7 +4,7 @@ import { type Catalogue, createCatalogue } from '../src/chatflows/catalogue.ts'
 import { createSchedule } from '../src/chatflows/schedule.ts'
 import { createSync, type Sync } from '../src/chatflows/sync.ts'
 import { type ChatflowViews, createViews } from '../src/chatflows/views.ts'
-import { toCredits, toMicro } from '../src/credits/pricing.ts'
+import { toCredits, toMicro, toWholeMicro } from '../src/credits/pricing.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,8 +22,11 @@ export default fp(
     const { store, clock, bus, config } = app
     const ended = new AbortController()
     const sync = createSync({ store, flowise: app.flowise, clock, signal: ended.signal })
+    const pricing = config.accounting
+      ? { toMicro: toWholeMicro, priceRule: 'must be whole credits: the accounting service knows no others' }
+      : { toMicro }
     const views = createViews({ defaultPriceMicro: config.credits.priceMicro, toCredits })
-    app.decorate('chatflows', { ...createCatalogue({ store, toMicro }), ...views })
+    app.decorate('chatflows', { ...createCatalogue({ store, ...pricing }), ...views })
     app.decorate('chatflowSync', sync)
 
     const owner = app.ids.run()

@@ -1,16 +1,22 @@
 import type { FastifyInstance, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import { createLedgerAccounts, type CreditAccounts } from '../src/credits/accounts.ts'
 import { type Bill, createBilling } from '../src/credits/bill.ts'
+import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
+import type { Customer } from '../src/credits/accounting-tokens.ts'
 import { createIdempotency, type Idempotency } from '../src/credits/idempotency.ts'
 import { createLedger, type Ledger } from '../src/credits/ledger.ts'
+import { MICRO_PER_CREDIT, toCredits } from '../src/credits/pricing.ts'
 import { createSweeper } from '../src/credits/sweeper.ts'
-import { verifyLedger } from '../src/credits/verify.ts'
+import { verifyBooks } from '../src/credits/verify-books.ts'
 import { AppError } from '../src/errors.ts'
-import type { Exchange } from '../src/flowise/exchange.ts'
+import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     ledger: Ledger
+    /** Whoever keeps the balances. */
+    creditAccounts: CreditAccounts
     idempotency: Idempotency
     holdCredits: preHandlerAsyncHookHandler
   }
@@ -30,19 +36,21 @@ const DRIFT = 'ledger-drift'
 /** Step 7 of a prediction: the hold, its renewal, and the settlement when the exchange has ended. */
 export default fp(
   async function credits(app: FastifyInstance) {
-    const { store, clock, ids, config, lifecycle, metrics, bus, takeTurn } = app
+    const { store, clock, ids, config, lifecycle, metrics, bus, takeTurn, accounting } = app
+    const { openingMicro, priceMicro } = config.credits
     const ledger = createLedger({ store, clock, ids, maxHolds: config.limits.concurrentPerUser, leaseMs: LEASE_MS })
-    const idempotency = createIdempotency({ store, clock })
+    const idempotency = createIdempotency({ store, clock, book: accounting ? ACCOUNTING_BOOK : LEDGER_BOOK })
     const billing = createBilling({
-      ledger,
       clock,
-      openingMicro: config.credits.openingMicro,
-      priceMicro: config.credits.priceMicro,
+      openAccount: (userId) => (accounting ? accounting.open(userId) : ledger.open(userId, openingMicro)),
+      unitMicro: accounting ? MICRO_PER_CREDIT : 1,
+      priceMicro,
       onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated')
     })
     const unsettled = new Map<Bill, Exchange>()
     const running = new Set<Exchange>()
     app.decorate('ledger', ledger)
+    app.decorate('creditAccounts', accounting ?? createLedgerAccounts({ ledger, openingMicro }))
     app.decorate('idempotency', idempotency)
     app.decorateRequest('bill', null)
 
@@ -50,7 +58,7 @@ export default fp(
       const { exchange } = request
       if (request.replay !== null || !exchange) return
       try {
-        request.bill = await open(exchange)
+        request.bill = await open(exchange, app.customerOf(request))
       } catch (error) {
         // The session and the key must be free again before the client hears of the refusal.
         exchange.end({ ending: 'refused', isClean: true })
@@ -59,8 +67,8 @@ export default fp(
       }
     })
 
-    async function open(exchange: Exchange): Promise<Bill> {
-      const bill = await billing.open(exchange, exchange.chatflow)
+    async function open(exchange: Exchange, customer: Customer): Promise<Bill> {
+      const bill = await billing.open(exchange, exchange.chatflow, accounting?.holdsOf(customer) ?? ledger)
       unsettled.set(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
@@ -76,8 +84,19 @@ export default fp(
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
         metrics.creditsMoved('released', bill.hold.amountMicro - exchange.receipt.chargedMicro)
       })
+      if (accounting) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
       await countRun(exchange)
       return bill
+    }
+
+    /** For the service's records: one for each prediction that Flowise has heard of. The client does not wait for it. */
+    function recordUsage(exchange: Exchange, bill: Bill, customer: Customer, { ending, code }: Outcome): void {
+      if (!accounting || !exchange.isSent || code === 'upstream_unavailable') return
+      const { chatflow, kind, sessionId, messageId } = exchange
+      const charged = toCredits(exchange.receipt?.chargedMicro ?? 0)
+      const about = { chatflowId: chatflow.id, isStream: kind === 'sse', sessionId, messageId }
+      const usage = { ...about, credits: charged, isSuccess: ending === 'completed' && charged > 0 }
+      void lifecycle.track(accounting.record(usage, bill.hold, customer))
     }
 
     /** The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429. */
@@ -102,17 +121,21 @@ export default fp(
       await takeTurn('idempotency-purge', PURGE_MS, () => idempotency.purgeExpired())
     })
     lifecycle.every(VERIFY_MS, 'ledger check', async function checkLedger() {
-      const found = await takeTurn('ledger-check', VERIFY_MS, () => verifyLedger(store))
+      const found = await takeTurn('ledger-check', VERIFY_MS, () => verifyBooks(store))
       if (found) bus.publish(DRIFT, String(found.problems.length))
     })
     // Whoever checked, all show the result: a process that checks no more would show an old one for ever.
     bus.subscribe(DRIFT, (count) => metrics.ledgerDrift(Number(count)))
     const sweeper = createSweeper({
-      ledger: { expireDue: async () => (await takeTurn('sweep', SWEEP_MS, () => ledger.expireDue())) ?? 0 },
+      ledger: { expireDue: async () => (await takeTurn('sweep', SWEEP_MS, expireDue)) ?? 0 },
       clock,
       everyMs: SWEEP_MS,
       onError: (err) => app.log.error({ err }, 'sweep failed')
     })
+    /** The ledger's too where the balances are elsewhere now: holds from before must end. */
+    async function expireDue(): Promise<number> {
+      return (await ledger.expireDue()) + ((await accounting?.expireDue()) ?? 0)
+    }
     app.addHook('onReady', async function startSweeper() {
       sweeper.start()
     })
@@ -120,7 +143,7 @@ export default fp(
       await sweeper.stop()
     })
   },
-  { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics'] }
+  { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics', 'accounting'] }
 )
 
 /** The key of the lease that has a place for each prediction of the user that may run at once. */

@@ -8,10 +8,10 @@ declare module 'fastify' {
   }
 }
 
-/** Of Redis and of the auth service only where they are configured. */
-type Checks = Record<'store' | 'flowise', Check> & { redis?: Check; auth?: Check }
-/** Shown, and no reason to get no traffic: whoever is logged in is served without it. */
-const SHOWN: ReadonlySet<string> = new Set(['auth'])
+/** Of Redis and of the other services only where they are configured. */
+type Checks = Record<'store' | 'flowise', Check> & { redis?: Check; auth?: Check; accounting?: Check }
+/** Shown, and no reason to get no traffic: another process would not reach them either, and much works without. */
+const SHOWN: ReadonlySet<string> = new Set(['auth', 'accounting'])
 
 /** Whether this process should get traffic. */
 export default fp(
@@ -30,5 +30,5 @@ export default fp(
       return { isReady, checks }
     })
   },
-  { name: 'readiness', dependencies: ['configuration', 'lifecycle', 'store', 'bus', 'auth', 'flowise'] }
+  { name: 'readiness', dependencies: ['configuration', 'lifecycle', 'store', 'bus', 'auth', 'accounting', 'flowise'] }
 )

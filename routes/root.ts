@@ -11,7 +11,13 @@ const Service = Type.String({ examples: [NAME] })
 const Version = Type.String({ examples: ['1.0.0'] })
 const Readiness = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
-  checks: Type.Object({ store: Check, flowise: Check, redis: Type.Optional(Check), auth: Type.Optional(Check) })
+  checks: Type.Object({
+    store: Check,
+    flowise: Check,
+    redis: Type.Optional(Check),
+    auth: Type.Optional(Check),
+    accounting: Type.Optional(Check)
+  })
 })
 
 /** What load balancers, monitoring and curious people ask; nothing here is secret. */
@@ -80,7 +86,7 @@ export default (async function service(app) {
       service: NAME,
       version,
       auth_mode: app.config.auth.mode,
-      accounting_mode: 'internal',
+      accounting_mode: app.accounting ? 'external' : 'internal',
       store: app.store.kind,
       upstream: app.parts.isDemo ? ('demo' as const) : ('flowise' as const),
       limits: {

@@ -7,6 +7,7 @@ import fastify, {
   type FastifyServerOptions,
   LogController
 } from 'fastify'
+import accounting from '../plugins/accounting.ts'
 import administration from '../plugins/administration.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
@@ -125,6 +126,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(audit)
   await app.register(rateLimit)
   await app.register(flowise)
+  await app.register(accounting)
   await app.register(readiness)
   await app.register(chatflows)
   await app.register(permissions)

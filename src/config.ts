@@ -105,7 +105,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   const corsOrigins = readOrigins(values.CORS_ORIGINS, isProduction, problems)
   const openingMicro = readMicro('DEFAULT_CREDITS', values.DEFAULT_CREDITS, problems)
   const priceMicro = readMicro('DEFAULT_CHATFLOW_PRICE', values.DEFAULT_CHATFLOW_PRICE, problems)
-  const accounting = readAccounting(values, priceMicro, problems)
+  const accounting = readAccounting(values, problems)
   if (problems.length > 0) throw new ConfigError(problems)
 
   return deepFreeze({

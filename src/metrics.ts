@@ -30,6 +30,10 @@ export interface Metrics {
   /** Whether processes share rate limits and leases, as they are meant to. */
   busUp(isUp: boolean): void
   pingSent(): void
+  /** What became of a charge, or of a try, at the accounting service. */
+  chargeTold(outcome: string): void
+  /** Charges on their way to the accounting service, and those that somebody should compare with its books. */
+  accountingCounted(counts: { pending: number; items: number }): void
 }
 
 const MICRO = 1_000_000
@@ -88,6 +92,22 @@ export function createMetrics(): Metrics {
     registers
   })
   const pings = new Counter({ name: 'gateway_sse_pings_total', help: 'Pings sent into silent streams', registers })
+  const told = new Counter({
+    name: 'gateway_accounting_charges_total',
+    help: 'Charges, and tries that were put off, at the accounting service by outcome',
+    labelNames: ['outcome'],
+    registers
+  })
+  const pending = new Gauge({
+    name: 'gateway_accounting_charges_pending',
+    help: 'Charges on their way to the accounting service',
+    registers
+  })
+  const items = new Gauge({
+    name: 'gateway_accounting_items',
+    help: 'Charges to compare with the books of the accounting service; npm run verify lists them',
+    registers
+  })
   for (const kind of ['json', 'sse']) running.set({ kind }, 0)
   for (const kind of ['held', 'charged', 'released']) credits.inc({ kind }, 0)
 
@@ -106,6 +126,11 @@ export function createMetrics(): Metrics {
     upstreamFailed: (code) => failures.inc({ code }),
     ledgerDrift: (count) => drift.set(count),
     busUp: (isUp) => bus.set(isUp ? 1 : 0),
-    pingSent: () => pings.inc()
+    pingSent: () => pings.inc(),
+    chargeTold: (outcome) => told.inc({ outcome }),
+    accountingCounted(counts) {
+      pending.set(counts.pending)
+      items.set(counts.items)
+    }
   }
 }

@@ -63,7 +63,7 @@ async function start(): Promise<void> {
     app.log.info('closed')
   })
   const admin = await ensureFirstAdmin({ users: app.users, passwords: app.passwords, config, ids: app.ids })
-  if (demo) await grantStarterCredits(app, config.admin.username)
+  if (demo && !app.accounting) await grantStarterCredits(app, config.admin.username)
   const url = await listen(app, config)
   process.stdout.write(
     banner({

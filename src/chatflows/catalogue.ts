@@ -37,19 +37,23 @@ export interface Catalogue {
 
 export interface CatalogueOptions {
   store: Store
-  /** Credits to micro-credits; throws on more than six decimals. */
+  /** Credits to micro-credits; throws on amounts that cannot be a price. */
   toMicro: (credits: number) => number
+  /** What it accepts. Default: at most six decimals. */
+  priceRule?: string
 }
 
+const PRICE_RULE = 'must be an amount with at most six decimals'
+
 /** The catalogue in this store. */
-export function createCatalogue({ store, toMicro }: CatalogueOptions): Catalogue {
+export function createCatalogue({ store, toMicro, priceRule = PRICE_RULE }: CatalogueOptions): Catalogue {
   const rows = store.collection<ChatflowRow>('chatflows')
 
   function amount(loc: string[], credits: number): number {
     try {
       return toMicro(credits)
     } catch {
-      throw invalid(['body', ...loc], 'must be an amount with at most six decimals')
+      throw invalid(['body', ...loc], priceRule)
     }
   }
 

@@ -1,4 +1,3 @@
-import { MICRO_PER_CREDIT } from '../credits/pricing.ts'
 import type { Environment } from '../environment.ts'
 import { type Problems, readBaseUrl } from './url.ts'
 
@@ -12,16 +11,12 @@ export interface AccountingConfig {
 }
 
 /** Who keeps the balances; undefined: the ledger of this gateway. */
-export function readAccounting(
-  values: Environment,
-  priceMicro: number,
-  problems: Problems
-): AccountingConfig | undefined {
+export function readAccounting(values: Environment, problems: Problems): AccountingConfig | undefined {
   const form = values.ACCOUNTING_API === 'v1' ? 'v1' : 'seed'
   const ending = form === 'v1' ? /\/api$/ : /(?!)/
   const url = readBaseUrl('ACCOUNTING_SERVICE_URL', values.ACCOUNTING_SERVICE_URL, { ending, problems })
   if (url === undefined) return undefined
-  if (priceMicro % MICRO_PER_CREDIT !== 0)
+  if (!Number.isInteger(values.DEFAULT_CHATFLOW_PRICE))
     problems.push(
       'DEFAULT_CHATFLOW_PRICE must be whole credits with ACCOUNTING_SERVICE_URL: that service knows no others.'
     )

@@ -62,7 +62,7 @@ const RETRY_SECONDS = 5
 /** Above it sums of micro-credits would leave the safe integers. */
 const MAX_CREDITS = 1_000_000_000
 const REFUSALS = new Set([400, 402, 409, 422])
-/** Ours of the user who owns nothing: any answer will do. */
+/** Nobody's balance: whatever the answer, it is one. */
 const NOBODY = 'gateway-service'
 
 /** A client with one pool of connections. */

@@ -13,6 +13,11 @@ export interface Customer {
   readonly expiresAt?: number
 }
 
+/** A user whom the gateway asks for by itself. */
+export function toCustomer(user: { id: string; username: string | null; email?: string; role: string }): Customer {
+  return { userId: user.id, username: user.username, email: user.email ?? null, role: user.role }
+}
+
 export interface AccountingTokens {
   /** Authorization as this user: their own bearer if the service can verify it and it lasts, else one minted for them. */
   asUser(customer: Customer): string

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { ChatflowRow } from '../store/collections.ts'
-import type { Hold, Ledger, Settlement } from './ledger.ts'
+import type { Holds } from './holds.ts'
+import type { Hold, Settlement } from './ledger.ts'
 import { decideMoney, type Ending } from './outcome.ts'
 import { costOfTokens, type Price, sizeOfHold } from './pricing.ts'
 
@@ -60,10 +61,11 @@ export interface BilledRun extends ChargeMeta {
 }
 
 export interface BillingOptions {
-  ledger: Ledger
   clock: Clock
-  /** Granted once to each new account, micro-credits. */
-  openingMicro: number
+  /** Makes the user's account if need be; asked once per user. */
+  openAccount: (userId: string) => Promise<unknown>
+  /** What costs are rounded up to, micro-credits. */
+  unitMicro: number
   /** Flat price of chatflows without one, micro-credits. */
   priceMicro: number
   onRetry: (error: unknown, rid: string) => void
@@ -78,34 +80,40 @@ const GROW_BY = [1 / 2, 1 / 8, 1 / 32]
 const RETRY_DELAYS_MS = [100, 500, 1000, 2000, 5000, 10_000, 15_000, 20_000]
 
 /** Opens bills: the hold before a prediction, the settlement after it. */
-export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry }: BillingOptions) {
+export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRetry }: BillingOptions) {
   const recentCosts = new Map<string, number[]>()
   const opened = new Set<string>()
 
   return {
     /**
      * Holds what the prediction may cost.
-     * @throws insufficient_credits, account_frozen, too_many_predictions
+     * @throws insufficient_credits, account_frozen, too_many_predictions; with an accounting service also
+     * accounting_unavailable, token_expired
      */
-    async open(run: BilledRun, chatflow: ChatflowRow): Promise<Bill> {
+    async open(run: BilledRun, chatflow: ChatflowRow, holds: Holds): Promise<Bill> {
       const price = priceOf(chatflow, priceMicro)
-      const amountMicro = sizeOfHold(price, recentCosts.get(chatflow.id) ?? [])
+      const amountMicro = whole(sizeOfHold(price, recentCosts.get(chatflow.id) ?? []))
       const { runId: rid, userId: accountId, sessionId, messageId } = run
       const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta: { sessionId, messageId } }
-      await openAccount(run.userId)
-      const hold = amountMicro === 0 ? await ledger.free(request) : await ledger.reserve(request)
-      return createBill(hold, price, run.transcript)
+      await openOnce(run.userId)
+      const hold = amountMicro === 0 ? await holds.free(request) : await holds.reserve(request)
+      return createBill(hold, price, { holds, produced: run.transcript })
     }
   }
 
-  async function openAccount(accountId: string): Promise<void> {
+  function whole(micro: number): number {
+    return Math.ceil(micro / unitMicro) * unitMicro
+  }
+
+  async function openOnce(accountId: string): Promise<void> {
     if (opened.has(accountId)) return
-    await ledger.open(accountId, openingMicro)
+    await openAccount(accountId)
     if (opened.size >= REMEMBERED_CHATFLOWS) opened.clear()
     opened.add(accountId)
   }
 
-  function createBill(initial: Hold, price: Price, produced: Produced): Bill {
+  function createBill(initial: Hold, price: Price, parts: { holds: Holds; produced: Produced }): Bill {
+    const { holds, produced } = parts
     let hold = initial
     let growing: Promise<boolean> | undefined
 
@@ -125,7 +133,7 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
         if (hold.amountMicro === 0) return
         const used = Math.min(usedMicro(), hold.amountMicro)
         const isKept = used > 0 && (await isDone(kept?.keep()))
-        await ledger.heartbeat(hold, isKept ? used : 0)
+        await holds.heartbeat(hold, isKept ? used : 0)
       },
       settle(ending, meta, kept) {
         const first = (kept?.first ?? Promise.resolve()).then(() => settleOnce(ending, meta))
@@ -143,25 +151,26 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
     }
 
     function usedMicro(): number {
-      if (price.kind === 'flat') return produced.hasOutput ? price.amountMicro : 0
+      if (price.kind === 'flat') return produced.hasOutput ? whole(price.amountMicro) : 0
       const tokens = produced.usageTokens ?? Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
-      return produced.hasOutput ? costOfTokens(price, tokens) : 0
+      return produced.hasOutput ? whole(costOfTokens(price, tokens)) : 0
     }
 
     function money(ending: Ending) {
       const { hasOutput, usageTokens: tokens } = produced
-      return decideMoney(ending, {
+      const decided = decideMoney(ending, {
         hasOutput,
         usedMicro: usedMicro(),
         price,
         ...(tokens === undefined ? {} : { tokens })
       })
+      return decided.action === 'void' ? decided : { ...decided, costMicro: whole(decided.costMicro) }
     }
 
     /** Asks for half as much again, then for less and less: the last credits of an account are good for something too. */
     async function extend(): Promise<boolean> {
       for (const part of GROW_BY) {
-        const more = await ledger.extend(hold, Math.max(1, Math.ceil(hold.amountMicro * part)))
+        const more = await holds.extend(hold, whole(Math.max(1, hold.amountMicro * part)))
         if (!more) continue
         hold = more
         return true
@@ -174,14 +183,14 @@ export function createBilling({ ledger, clock, openingMicro, priceMicro, onRetry
       // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
       await growing?.catch(() => false)
       const decided = money(ending)
-      if (decided.action === 'void') return toAmounts(await ledger.void(hold, { ...meta, ending }))
+      if (decided.action === 'void') return toAmounts(await holds.void(hold, { ...meta, ending }))
       if (price.kind === 'metered' && decided.costMicro > hold.amountMicro) {
-        const more = await ledger.extend(hold, decided.costMicro - hold.amountMicro)
+        const more = await holds.extend(hold, decided.costMicro - hold.amountMicro)
         if (more) hold = more
       }
       remember(hold.chatflowId, decided.costMicro)
       return toAmounts(
-        await ledger.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated })
+        await holds.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated })
       )
     }
 

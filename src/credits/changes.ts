@@ -100,6 +100,22 @@ export function createCreditChanges(parts: {
   }
 }
 
+/** Where another service keeps the balances, it alone changes them. */
+export function createNoCreditChanges(): CreditChanges {
+  function refuse(): never {
+    throw new AppError('managed_externally', { detail: 'Credits are managed by the accounting service.' })
+  }
+  return {
+    check(amount) {
+      if (amount !== 0) refuse()
+    },
+    open: async ({ credits }) => {
+      if (credits !== 0) refuse()
+    },
+    apply: async () => refuse()
+  }
+}
+
 function microOf(amount: number): number {
   try {
     return toMicro(amount)

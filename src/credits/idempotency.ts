@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts'
 import { derivedRunId } from '../ids.ts'
 import type { AccountRow, LedgerEntryRow, RequestRow } from '../store/collections.ts'
 import type { Guard, Store } from '../store/port.ts'
+import { type BookNames, LEDGER_BOOK } from './book-names.ts'
 import { persist } from './persist.ts'
 
 /** How long a key stands for its first request. */
@@ -43,10 +44,16 @@ export interface Idempotency {
 }
 
 /** Idempotency keys over the store: one row per account and key. */
-export function createIdempotency({ store, clock }: { store: Store; clock: Clock }): Idempotency {
+export function createIdempotency(options: {
+  store: Store
+  clock: Clock
+  /** Where the holds and charges of predictions are. */
+  book?: BookNames
+}): Idempotency {
+  const { store, clock, book = LEDGER_BOOK } = options
   const requests = store.collection<RequestRow>('requests')
-  const accounts = store.collection<AccountRow>('accounts')
-  const entries = store.collection<LedgerEntryRow>('ledger_entries')
+  const accounts = store.collection<Pick<AccountRow, 'id' | 'holds'>>(book.accounts)
+  const entries = store.collection<LedgerEntryRow>(book.entries)
 
   async function begin({ accountId, key, bodyHash }: Keyed & { bodyHash: string }): Promise<Begun> {
     return persist(clock, async () => {

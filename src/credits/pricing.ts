@@ -29,6 +29,15 @@ export function toMicro(credits: number): number {
   return micro === 0 ? 0 : micro
 }
 
+/**
+ * Whole credits as micro-credits, for prices where an accounting service deals in no others.
+ * @throws RangeError for decimals
+ */
+export function toWholeMicro(credits: number): number {
+  if (!Number.isInteger(credits)) throw new RangeError(`Not an amount of whole credits: ${credits}`)
+  return toMicro(credits)
+}
+
 /** Micro-credits as the API shows them: a number with at most six decimals. */
 export function toCredits(micro: number): number {
   return micro / MICRO_PER_CREDIT

@@ -1,9 +1,10 @@
-import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
+import type { LedgerEntryRow } from '../store/collections.ts'
 import type { Collection } from '../store/port.ts'
+import type { HoldingRow } from './hold-ends.ts'
 import type { Invariant } from './verify.ts'
 
 export interface RunCheckOptions {
-  accounts: Collection<AccountRow>
+  accounts: Pick<Collection<HoldingRow>, 'get'>
   entries: Collection<LedgerEntryRow>
   complain: (accountId: string, invariant: Invariant, detail: string) => void
 }

@@ -19,7 +19,8 @@ export interface LedgerReport {
 }
 
 const PAGE = 500
-const MAX_PROBLEMS = 1000
+/** More are not reported. */
+export const MAX_PROBLEMS = 1000
 /** An account that changes while it is added up is added up again, so often patiently, and then once in one go. */
 const PATIENT_TRIES = 4
 
@@ -108,7 +109,8 @@ async function sumOf(entries: Collection<LedgerEntryRow>, accountId: string, isP
   return sum
 }
 
-async function* allOf<D extends { id: string }>(collection: Collection<D>): AsyncGenerator<D> {
+/** Every row of a collection, in pages, by id. */
+export async function* allOf<D extends { id: string }>(collection: Collection<D>): AsyncGenerator<D> {
   let after: { value: null; id: string } | undefined
   do {
     const page = await collection.list({ ...(after && { after }), limit: PAGE })

@@ -55,6 +55,8 @@ export interface Exchange extends ExchangeSeed {
   receipt: Receipt | undefined
   /** Set when the question is stored; without it there is nothing to charge for. */
   kept: Kept | undefined
+  /** Whether the prediction has been handed to Flowise; written by the run. */
+  isSent: boolean
   /** Called after each event; set where the cost grows with the answer. */
   onProgress: (() => void) | undefined
   /** False if it had ended before: the first outcome stands. */
@@ -103,6 +105,7 @@ export function createExchange(seed: ExchangeSeed): Exchange {
     end,
     receipt: undefined,
     kept: undefined,
+    isSent: false,
     onProgress: undefined,
     whenEnded(read) {
       if (outcome) void read(outcome)

@@ -62,7 +62,8 @@ const LINGER_MS = 2000
  * the client or the clock do. Headers and comments prove nothing; only events and bodies count.
  */
 export function startRun(options: RunOptions): Run {
-  const { exchange, client, clock, limits, output } = options
+  const { exchange, client, clock, limits, output, chatId, track } = options
+  // Nothing below names `options`: what was sent, files and all, must not stay as long as the answer takes.
   const { transcript } = exchange
   const watch = createWatch({
     clock,
@@ -97,6 +98,7 @@ export function startRun(options: RunOptions): Run {
     },
     { onHead, onData, onEnd, onError }
   )
+  exchange.isSent = true
 
   return {
     resume() {
@@ -197,7 +199,7 @@ export function startRun(options: RunOptions): Run {
     const storedAs = transcript.chatMessageId
     if (storedAs === undefined) return fail('upstream_empty', undefined, true)
     isRepairing = true
-    options.track(repair(storedAs))
+    track(repair(storedAs))
   }
 
   /** Flowise sometimes streams only `metadata` and `end` although it stored an answer: the answer is fetched. */
@@ -268,7 +270,7 @@ export function startRun(options: RunOptions): Run {
       // Flowise closes after its `end`; a connection that it forgets to close must not stay for ever.
       else if (!isClosed) cancelLinger = clock.after(LINGER_MS, call.abort)
     })
-    if (abort) options.track(client.abort(exchange.chatflow.id, options.chatId))
+    if (abort) track(client.abort(exchange.chatflow.id, chatId))
   }
 }
 

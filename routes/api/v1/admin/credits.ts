@@ -2,7 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { identityOf } from '../../../../src/auth/identity.ts'
 import type { CreditChange, CreditReply } from '../../../../src/credits/changes.ts'
-import { Balance, balanceView, entriesQuery, TransactionPage, transactionPage } from '../../../../src/credits/view.ts'
+import { toCustomer } from '../../../../src/credits/accounting-tokens.ts'
+import { Balance, TransactionPage } from '../../../../src/credits/view.ts'
 import { invalid } from '../../../../src/errors.ts'
 import { Credits, Id, Members, Nullable, PageQuery, responses, Type } from '../../../../src/schema.ts'
 
@@ -60,8 +61,7 @@ export default (async function adminCreditRoutes(app) {
       }
     },
     async function balanceOf(request) {
-      const { id } = await app.userAdmin.get(request.params.id)
-      return balanceView(await app.ledger.open(id, app.config.credits.openingMicro))
+      return app.creditAccounts.balance(toCustomer(await app.userAdmin.get(request.params.id)))
     }
   )
 
@@ -80,7 +80,7 @@ export default (async function adminCreditRoutes(app) {
     async function transactionsOf(request) {
       const { limit = 50, cursor } = request.query
       const { id } = await app.userAdmin.get(request.params.id)
-      return transactionPage(await app.ledger.entries(id, entriesQuery(limit, cursor)), limit)
+      return app.creditAccounts.transactions(id, { limit, cursor })
     }
   )
 
@@ -151,9 +151,8 @@ export default (async function adminCreditRoutes(app) {
     async function freeze(request) {
       const { id } = await app.userAdmin.get(request.params.id)
       const { frozen } = request.body
-      await app.ledger.open(id, app.config.credits.openingMicro)
       const turned = { before: { frozen: !frozen }, after: { frozen } }
-      if (await app.ledger.setFrozen(id, frozen))
+      if (await app.creditAccounts.setFrozen(id, frozen))
         await app.audit(request, { action: 'credits.freeze', target: id, ...turned })
       return { user_id: id, frozen }
     }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
-import { Balance, balanceView, entriesQuery, TransactionPage, transactionPage } from '../../../../src/credits/view.ts'
+import { Balance, TransactionPage } from '../../../../src/credits/view.ts'
 import { Members, PageQuery, responses } from '../../../../src/schema.ts'
 
 const config = { access: 'user' } as const
@@ -19,7 +19,7 @@ export default (async function creditRoutes(app) {
         response: responses(Balance, 401, 503)
       }
     },
-    async (request) => balanceView(await app.ledger.open(identityOf(request).userId, app.config.credits.openingMicro))
+    (request) => app.creditAccounts.balance(app.customerOf(request))
   )
 
   app.get(
@@ -36,8 +36,7 @@ export default (async function creditRoutes(app) {
     },
     async function listTransactions(request) {
       const { limit = 50, cursor } = request.query
-      const rows = await app.ledger.entries(identityOf(request).userId, entriesQuery(limit, cursor))
-      return transactionPage(rows, limit)
+      return app.creditAccounts.transactions(identityOf(request).userId, { limit, cursor })
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
