@@ -13,7 +13,7 @@ declare module 'fastify' {
 /** What administrators do to users and their credits: steps in several nouns, in one order. */
 export default fp(
   async function administration(app: FastifyInstance) {
-    const { users, passwords, loginSessions, ledger, idempotency, history, permissions } = app
+    const { users, passwords, loginSessions, ledger, idempotency, history, files, permissions } = app
     const { openingMicro } = app.config.credits
     const creditChanges = app.accounting
       ? createNoCreditChanges()
@@ -29,11 +29,12 @@ export default fp(
         endSessions: (userId) => loginSessions.endAll(userId),
         erasers: [
           (userId) => history.removeAll(userId, { isForced: true }),
+          (userId) => files.removeAllOf(userId),
           (userId) => permissions.removeAllOf(userId),
           (userId) => loginSessions.removeAll(userId)
         ]
       })
     )
   },
-  { name: 'administration', dependencies: ['users', 'auth', 'history', 'permissions', 'credits'] }
+  { name: 'administration', dependencies: ['users', 'auth', 'history', 'files', 'permissions', 'credits'] }
 )

@@ -53,7 +53,8 @@ export default fp(
       if (request.replay !== null) return replayStream(request, reply)
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
-      const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id })
+      const files = request.attachments?.rows
+      const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id, files })
       const { streamEvents = DEFAULT_STREAM_EVENTS, responseFields = DEFAULT_RESPONSE_FIELDS } = exchange.chatflow
       const stream = await app.streamPrediction(request, {
         dialect,

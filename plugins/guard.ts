@@ -3,8 +3,8 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 
 /**
- * Who may use a route. `prediction` is `user` plus, in this order, the rate limit, the grant, the session fence
- * and the credit hold: the steps in front of everything that reaches Flowise.
+ * Who may use a route. `prediction` is `user` plus, in this order, the rate limit, the grant, the session fence,
+ * the files and the credit hold: the steps in front of everything that reaches Flowise.
  */
 export type Access = 'public' | 'user' | 'admin' | 'prediction'
 
@@ -35,7 +35,13 @@ export default fp(
       if (access === 'prediction') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
       route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object
       if (access === 'prediction')
-        route.preHandler = [...asList(route.preHandler), app.requireGrant, app.openExchange, app.holdCredits]
+        route.preHandler = [
+          ...asList(route.preHandler),
+          app.requireGrant,
+          app.openExchange,
+          app.checkFiles,
+          app.holdCredits
+        ]
     })
     app.addHook('onReady', async function checkRoutes() {
       for (const { url, route, guardedAs } of seen) {
@@ -46,7 +52,10 @@ export default fp(
       }
     })
   },
-  { name: 'guard', dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'credits'] }
+  {
+    name: 'guard',
+    dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'attachments', 'credits']
+  }
 )
 
 function asList(hooks: Hooks): never[] {

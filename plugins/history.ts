@@ -12,7 +12,7 @@ declare module 'fastify' {
 /** The conversations; what is deleted here, Flowise is asked to forget. */
 export default fp(
   async function history(app: FastifyInstance) {
-    const { store, bus, ids, flowise, lifecycle } = app
+    const { store, bus, ids, flowise, lifecycle, files } = app
 
     /** One call after the other: a long history must not flood Flowise. Best effort, and cut short by a shutdown. */
     async function forget(sessions: SessionRow[]): Promise<void> {
@@ -27,7 +27,8 @@ export default fp(
 
     // The reply does not wait; the shutdown does, and reports what fails.
     const onDeleted = (sessions: SessionRow[]) => void lifecycle.track(forget(sessions)).catch(() => {})
-    app.decorate('history', createHistory({ store, bus, ids, onDeleted }))
+    const { removeOfSession: removeFiles } = files
+    app.decorate('history', createHistory({ store, bus, ids, removeFiles, onDeleted }))
   },
-  { name: 'history', dependencies: ['store', 'bus', 'flowise', 'lifecycle'] }
+  { name: 'history', dependencies: ['store', 'bus', 'flowise', 'files', 'lifecycle'] }
 )

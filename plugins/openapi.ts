@@ -15,6 +15,7 @@ const tags = [
   { name: 'chatflows', description: 'What the caller may talk to' },
   { name: 'predictions', description: 'Ask a chatflow, as JSON or as a stream' },
   { name: 'sessions', description: "The caller's conversations" },
+  { name: 'files', description: "The caller's files" },
   { name: 'credits', description: "The caller's balance and its history" },
   { name: 'admin', description: 'Users, grants, credits, catalogue and audit; role admin' },
   { name: 'service', description: 'Health, readiness, metrics, this document' }

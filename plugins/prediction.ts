@@ -4,7 +4,9 @@ import { persist } from '../src/credits/persist.ts'
 import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
+import type { FilePart } from '../src/flowise/request.ts'
 import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
+import { writeUploads } from '../src/flowise/uploads.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import type { History } from '../src/history/history.ts'
 import { createKeeper } from '../src/history/keeper.ts'
@@ -25,6 +27,12 @@ declare module 'fastify' {
   }
 }
 
+/** What is stored before Flowise is asked. */
+interface Opened {
+  session: SessionRow
+  files: FilePart[]
+}
+
 /** As long as a settlement is repeated: what is not in the history is not charged. */
 const HISTORY_RETRIES_MS = [200, 1000, 5000, 15_000, 30_000]
 
@@ -39,10 +47,12 @@ export default fp(
         throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
       app.metrics.predictionStarted(exchange.kind)
       exchange.whenEnded(async (outcome) => observe(exchange, outcome))
-      const session = exchange.outcome ? undefined : await open(request, exchange, asked.shown)
+      const opened = exchange.outcome ? undefined : await open(request, exchange, asked.shown)
+      const session = opened?.session
       const streaming = session !== undefined && asked.wantsStream && (await canStream(exchange))
       // The client may have left at any step; what never reaches Flowise ends here.
-      if (session === undefined || exchange.outcome) return { concluded: concluded(exchange), resume() {} }
+      if (opened === undefined || session === undefined || exchange.outcome)
+        return { concluded: concluded(exchange), resume() {} }
       const { resume } = start({
         exchange,
         hold: bill.hold,
@@ -52,12 +62,13 @@ export default fp(
         body: buildPredictionBody({
           ...asked,
           question: asked.question === '' ? undefined : asked.question,
+          uploads: asked.filesAs === 'uploads' && opened?.files.length ? writeUploads(opened.files) : undefined,
           chatId: session.upstream.chatId,
           sessionId: session.upstream.sessionId,
           streaming,
           overrideAllow: exchange.chatflow.overrideAllow ?? []
         }),
-        files: asked.files,
+        files: asked.filesAs === 'parts' ? opened.files : [],
         chatId: session.upstream.chatId,
         clientAddress: request.ip,
         ...(output ? { output } : {}),
@@ -76,22 +87,33 @@ export default fp(
       }
     }
 
-    /** Stores the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
-    async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<SessionRow> {
+    /** Stores the files, the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
+    async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<Opened> {
+      const { attachments } = request
       const userMessageId = app.ids.uuid()
-      const begun = app.history.begin({
-        session: request.session ?? undefined,
-        sessionId: exchange.sessionId,
-        userId: exchange.userId,
-        chatflowId: exchange.chatflow.id,
-        messageId: userMessageId,
-        question,
-        upstream: nextUpstreamIds(request.session, app.ids.uuid),
-        now: app.clock.now()
-      })
+      // What a message names is there before it.
+      const opening = attachments?.open() ?? Promise.resolve([])
+      const begun = opening.then(() =>
+        app.history.begin({
+          session: request.session ?? undefined,
+          sessionId: exchange.sessionId,
+          userId: exchange.userId,
+          chatflowId: exchange.chatflow.id,
+          messageId: userMessageId,
+          question,
+          ...(attachments ? { fileIds: attachments.rows.map(({ id }) => id) } : {}),
+          upstream: nextUpstreamIds(request.session, app.ids.uuid),
+          now: app.clock.now()
+        })
+      )
       keepHistory(exchange, begun, userMessageId)
       const stored = await begun.catch((error: unknown) => giveUp(exchange, error))
-      return stored?.session ?? giveUp(exchange, new AppError('session_busy', { retryAfterSeconds: 1 }))
+      const session =
+        stored?.session ?? (await giveUp(exchange, new AppError('session_busy', { retryAfterSeconds: 1 })))
+      await attachments?.keep().catch((cause: unknown) => {
+        exchange.end({ ending: 'failed_before_output', code: 'store_unavailable', cause, isClean: true })
+      })
+      return { session, files: await opening }
     }
 
     /** Flowise never answers a streamed call of a flow it does not know, so it is asked about the flow first. */
@@ -196,7 +218,10 @@ export default fp(
       )
     }
   },
-  { name: 'prediction', dependencies: ['exchange', 'credits', 'history', 'flowise', 'metrics', 'lifecycle'] }
+  {
+    name: 'prediction',
+    dependencies: ['exchange', 'attachments', 'credits', 'history', 'flowise', 'metrics', 'lifecycle']
+  }
 )
 
 async function concluded(exchange: Exchange): Promise<Outcome> {

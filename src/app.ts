@@ -11,6 +11,7 @@ import accounting from '../plugins/accounting.ts'
 import administration from '../plugins/administration.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
+import attachments from '../plugins/attachments.ts'
 import auth from '../plugins/auth.ts'
 import brokenRequest, { answerBrokenRequest } from '../plugins/broken-request.ts'
 import blobs from '../plugins/blobs.ts'
@@ -20,6 +21,7 @@ import configuration from '../plugins/configuration.ts'
 import cors from '../plugins/cors.ts'
 import credits from '../plugins/credits.ts'
 import exchange from '../plugins/exchange.ts'
+import files from '../plugins/files.ts'
 import flowise from '../plugins/flowise.ts'
 import guard from '../plugins/guard.ts'
 import history from '../plugins/history.ts'
@@ -130,9 +132,11 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(readiness)
   await app.register(chatflows)
   await app.register(permissions)
+  await app.register(files)
   await app.register(history)
   await app.register(credits)
   await app.register(exchange)
+  await app.register(attachments)
   await app.register(administration)
   await app.register(prediction)
   await app.register(predictionStream)

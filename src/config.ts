@@ -23,6 +23,8 @@ export interface Config {
   readonly logLevel: string
   readonly trustProxy: false | number | string[]
   readonly corsOrigins: readonly string[]
+  /** In front of the paths of files; undefined: paths alone. */
+  readonly publicBaseUrl: string | undefined
   readonly metricsToken: string | undefined
   readonly jwt: {
     /** Undefined in development until a generated one has been read. */
@@ -51,6 +53,8 @@ export interface Config {
     readonly bodyBytes: number
     readonly fileBytes: number
     readonly uploads: number
+    /** Of all files of a user together. */
+    readonly userFilesBytes: number
     readonly predictionsPerMinute: number
     readonly concurrentPerUser: number
   }
@@ -90,6 +94,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
   const isProduction = values.NODE_ENV === 'production'
   const flowiseUrl = readBaseUrl('FLOWISE_API_URL', values.FLOWISE_API_URL, { ending: /\/api\/v1$/, problems })
   const auth = readAuth(values, problems)
+  const publicBaseUrl = readBaseUrl('PUBLIC_BASE_URL', values.PUBLIC_BASE_URL, { ending: /(?!)/, problems })
   if (isProduction) {
     if (env.JWT_SECRET_KEY === undefined)
       problems.push('JWT_SECRET_KEY is required in production: at least 32 random bytes.')
@@ -119,6 +124,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     logLevel: values.DEBUG ? 'debug' : values.LOG_LEVEL,
     trustProxy,
     corsOrigins,
+    publicBaseUrl,
     metricsToken: values.METRICS_TOKEN,
     jwt: {
       secret: values.JWT_SECRET_KEY,
@@ -145,6 +151,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
       bodyBytes: Math.floor(values.MAX_BODY_MB * MEBIBYTE),
       fileBytes: Math.floor(values.MAX_FILE_MB * MEBIBYTE),
       uploads: values.MAX_UPLOADS,
+      userFilesBytes: Math.floor(values.USER_FILES_MB * MEBIBYTE),
       predictionsPerMinute: values.RATE_LIMIT_PER_MINUTE,
       concurrentPerUser: values.MAX_CONCURRENT_PER_USER
     },

@@ -32,6 +32,9 @@ export const environment = Type.Object({
   CORS_ORIGINS: Type.Optional(
     text('comma list of origins (alias CORS_ORIGIN). Unset: none in production, any without credentials in development')
   ),
+  PUBLIC_BASE_URL: Type.Optional(
+    text('in front of the paths of files, as clients reach the gateway; unset: paths alone')
+  ),
   METRICS_TOKEN: Type.Optional(text('bearer that /metrics then asks for')),
   JWT_SECRET_KEY: Type.Optional(
     text('signing secret of access tokens, at least 32 bytes. Required in production; else generated and kept')
@@ -102,12 +105,18 @@ export const environment = Type.Object({
   }),
   MAX_BODY_MB: Type.Number({ description: 'largest body of a prediction', default: 20, minimum: 0.001, maximum: 1024 }),
   MAX_FILE_MB: Type.Number({
-    description: 'largest file of a multipart prediction',
+    description: 'largest file',
     default: 10,
     minimum: 0.001,
     maximum: 1024
   }),
   MAX_UPLOADS: whole('most files of one prediction', 5, 0, 100),
+  USER_FILES_MB: Type.Number({
+    description: 'all files of a user together',
+    default: 500,
+    minimum: 0,
+    maximum: 1_048_576
+  }),
   MAX_ANSWER_MB: Type.Number({ description: 'largest answer of Flowise', default: 20, minimum: 0.001, maximum: 1024 }),
   RATE_LIMIT_PER_MINUTE: whole('predictions a user may start per minute; 0 = off', 600, 0, 1_000_000),
   MAX_CONCURRENT_PER_USER: whole('predictions of a user that may run at once', 50, 1, 10_000),

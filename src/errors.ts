@@ -8,6 +8,7 @@ export type ErrorKind =
   | 'conflict'
   | 'too_large'
   | 'unsupported_type'
+  | 'unsatisfiable'
   | 'invalid'
   | 'limited'
   | 'fault'
@@ -47,6 +48,7 @@ export const catalogue = {
   body_too_large: ['too_large', 'The body is too large.'],
   file_too_large: ['too_large', 'The file is too large.'],
   file_quota_exceeded: ['too_large', 'Your file storage is full.'],
+  range_not_satisfiable: ['unsatisfiable', 'The file has no such range of bytes.'],
   unsupported_media_type: ['unsupported_type', 'This content type is not supported.'],
   validation_error: ['invalid', 'The request is not valid.'],
   idempotency_mismatch: ['invalid', 'This idempotency key was used for a different request.'],

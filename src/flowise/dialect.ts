@@ -28,6 +28,8 @@ export interface Identifiers {
   chatflowId: string
   messageId: string
   requestId: string
+  /** Files of the question; told right after the session. */
+  files?: readonly { id: string; name: string; sizeBytes: number; mime: string }[] | undefined
 }
 
 /** Standard framing with ids, of /chat/predict. */
@@ -48,6 +50,15 @@ export function createGatewayDialect(ids: Identifiers): Dialect {
     }
     return frame('metadata', { data }) + end()
   }
+  const filesUploaded = () => {
+    const files = ids.files?.map(({ id, name, sizeBytes, mime }) => ({
+      file_id: id,
+      name,
+      size: sizeBytes,
+      type: mime
+    }))
+    return files?.length ? frame('files_uploaded', { data: { file_count: files.length, files } }) : ''
+  }
   return {
     ping: ': ping\n',
     open: () =>
@@ -56,7 +67,7 @@ export function createGatewayDialect(ids: Identifiers): Dialect {
         chatflow_id: ids.chatflowId,
         message_id: ids.messageId,
         request_id: ids.requestId
-      }),
+      }) + filesUploaded(),
     event: raw,
     succeed,
     stop: succeed,

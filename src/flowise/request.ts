@@ -1,12 +1,15 @@
 import { invalid } from '../errors.ts'
+import type { ClaimedFile } from '../files/arrival.ts'
 import { derivedRunId, sha256Hex } from '../ids.ts'
 import { flowiseRole, type HistoryMessage } from './prediction.ts'
+import { readUploads, type UploadBody } from './uploads.ts'
+import type { Static } from '../schema.ts'
 
 const SESSION_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 const MAX_HISTORY_CHARACTERS = 200_000
 const MAX_SHOWN = 10_000
 
-/** A file of a multipart prediction on Flowise's own path. */
+/** A file on its way to Flowise. */
 export interface FilePart {
   name: string
   mime: string
@@ -31,7 +34,12 @@ export interface PredictionRequest {
   humanInput?: Record<string, unknown>
   action?: Record<string, unknown>
   leadEmail?: string
-  files: FilePart[]
+  /** Files that came with the question. */
+  files: readonly ClaimedFile[]
+  /** Files that came before it. */
+  fileIds?: readonly string[]
+  /** In which form Flowise gets the files: members of the JSON, or parts of a form. */
+  filesAs: 'uploads' | 'parts'
 }
 
 /** Body of /chat/predict after schema validation; null counts as absent. */
@@ -43,7 +51,7 @@ export interface GatewayBody {
   session_id?: string | null
   overrideConfig?: Record<string, unknown> | null
   history?: HistoryMessage[] | null
-  uploads?: unknown[] | null
+  uploads?: Static<typeof UploadBody>[] | null
   file_ids?: string[] | null
   streaming?: boolean | null
 }
@@ -56,7 +64,7 @@ export interface FlowiseBody {
   sessionId?: string | null
   overrideConfig?: Record<string, unknown> | null
   history?: HistoryMessage[] | null
-  uploads?: unknown[] | null
+  uploads?: Static<typeof UploadBody>[] | null
   humanInput?: Record<string, unknown> | null
   action?: Record<string, unknown> | null
   leadEmail?: string | null
@@ -68,9 +76,12 @@ export interface FlowiseBody {
  * Reads a /chat/predict body.
  * @throws validation_error
  */
-export function readGatewayRequest(body: GatewayBody, wantsStream: boolean): PredictionRequest {
-  refuseFiles(body.uploads, 'uploads')
-  refuseFiles(body.file_ids, 'file_ids')
+export function readGatewayRequest(
+  body: GatewayBody,
+  { wantsStream, maxFiles }: { wantsStream: boolean; maxFiles: number }
+): PredictionRequest {
+  const fileIds = [...new Set(body.file_ids ?? [])]
+  checkCount((body.uploads?.length ?? 0) + fileIds.length, maxFiles)
   const question = [body.question, body.message].find((text) => typeof text === 'string' && text.trim() !== '')
   if (!question) throw invalid(['body', 'question'], 'is required')
   const sessionId = [body.sessionId, body.session_id, body.overrideConfig?.sessionId].find(isGiven)
@@ -84,8 +95,19 @@ export function readGatewayRequest(body: GatewayBody, wantsStream: boolean): Pre
     wantsStream,
     history: readHistory(body.history),
     overrideConfig: body.overrideConfig ?? undefined,
-    files: []
+    files: readUploads(body.uploads),
+    ...(fileIds.length > 0 ? { fileIds } : {}),
+    filesAs: 'uploads'
   }
+}
+
+/** What of a request on Flowise's own path is no part of its body. */
+export interface FlowiseCall {
+  chatflowId: string
+  userId: string
+  /** Files of a multipart body; undefined for JSON. */
+  parts: readonly ClaimedFile[] | undefined
+  maxFiles: number
 }
 
 /**
@@ -94,12 +116,10 @@ export function readGatewayRequest(body: GatewayBody, wantsStream: boolean): Pre
  * @throws validation_error
  */
 export function readFlowiseRequest(
-  chatflowId: string,
   body: FlowiseBody,
-  userId: string,
-  files: FilePart[]
+  { chatflowId, userId, parts, maxFiles }: FlowiseCall
 ): PredictionRequest {
-  refuseFiles(body.uploads, 'uploads')
+  checkCount(parts?.length ?? body.uploads?.length ?? 0, maxFiles)
   const chatId = [body.chatId, body.sessionId, body.overrideConfig?.sessionId].find(isGiven)
   if (chatId !== undefined && (typeof chatId !== 'string' || chatId.length > 512))
     throw invalid(['body', 'chatId'], 'must be text of at most 512 characters')
@@ -119,7 +139,8 @@ export function readFlowiseRequest(
     ...(body.humanInput ? { humanInput: body.humanInput } : {}),
     ...(body.action ? { action: body.action } : {}),
     ...(body.leadEmail ? { leadEmail: body.leadEmail } : {}),
-    files
+    files: parts ?? readUploads(body.uploads),
+    filesAs: parts ? 'parts' : 'uploads'
   }
 }
 
@@ -130,8 +151,8 @@ export function sessionOfChat(userId: string, chatflowId: string, chatId: string
 
 /** The fingerprint under which an idempotency key remembers what was asked; the form of the reply is no part of it. */
 export function requestHash(request: PredictionRequest): string {
-  const { wantsStream: _wants, shown: _shown, files, ...asked } = request
-  return sha256Hex(JSON.stringify([asked, files.map(({ name, mime, bytes }) => [name, mime, sha256Hex(bytes)])]))
+  const { wantsStream: _wants, shown: _shown, filesAs: _as, files, ...asked } = request
+  return sha256Hex(JSON.stringify([asked, files.map(({ name, claims, bytes }) => [name, ...claims, sha256Hex(bytes)])]))
 }
 
 function isGiven(value: unknown): boolean {
@@ -157,9 +178,8 @@ function checkText(question: string): string {
   return question
 }
 
-function refuseFiles(list: unknown[] | null | undefined, name: string): void {
-  if (list && list.length > 0)
-    throw invalid(['body', name], 'is not supported by this version: send the question without files')
+function checkCount(files: number, most: number): void {
+  if (files > most) throw invalid(['body', 'uploads'], `may be at most ${most}, with file_ids`)
 }
 
 function readHistory(history: HistoryMessage[] | null | undefined): HistoryMessage[] | undefined {

@@ -24,24 +24,29 @@ export interface History extends Sessions {
   /** In the order of the conversation. The caller has made sure of the owner. */
   messagesOf(sessionId: string, page: Page): Promise<MessageRow[]>
   /**
-   * Deletes a session with its messages. The row of the session goes last, so after a crash it can be deleted again.
+   * Deletes a session with its messages and files. The row of the session goes last, so after a crash it can be deleted again.
    * @throws session_not_found, session_busy (then nothing is deleted)
    */
-  remove(userId: string, sessionId: string): Promise<{ messagesDeleted: number }>
+  remove(userId: string, sessionId: string): Promise<Erased>
   /**
    * Deletes all sessions of a user; with `isForced` also those in use, whose runs then store nothing more.
    * @throws session_busy when a prediction is running in one of them (then nothing is deleted)
    */
-  removeAll(
-    userId: string,
-    options?: { isForced?: boolean }
-  ): Promise<{ sessionsDeleted: number; messagesDeleted: number }>
+  removeAll(userId: string, options?: { isForced?: boolean }): Promise<Erased & { sessionsDeleted: number }>
+}
+
+/** What went with a session, or with several. */
+export interface Erased {
+  messagesDeleted: number
+  filesDeleted: number
 }
 
 export interface HistoryOptions {
   store: Store
   bus: Bus
   ids: Ids
+  /** Removes the files of a session; answers how many. */
+  removeFiles: (userId: string, sessionId: string) => Promise<number>
   /** Told of the sessions that are gone; Flowise may then forget them too. */
   onDeleted: (sessions: SessionRow[]) => void
 }
@@ -52,7 +57,7 @@ export function sessionLease(sessionId: string): string {
 }
 
 /** The history in this store. */
-export function createHistory({ store, bus, ids, onDeleted }: HistoryOptions): History {
+export function createHistory({ store, bus, ids, removeFiles, onDeleted }: HistoryOptions): History {
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
 
@@ -71,35 +76,34 @@ export function createHistory({ store, bus, ids, onDeleted }: HistoryOptions): H
     }
   }
 
-  /** Messages first. A late answer that slips in between changes the count, and the round is repeated. */
-  async function erase({
-    id,
-    userId
-  }: SessionRow): Promise<{ messagesDeleted: number; deleted: SessionRow | undefined }> {
-    let messagesDeleted = 0
+  /** Messages and files first. A late answer that slips in between changes the count, and the round is repeated. */
+  async function erase({ id, userId }: SessionRow): Promise<Erased & { deleted: SessionRow | undefined }> {
+    const erased: Erased = { messagesDeleted: 0, filesDeleted: 0 }
     for (;;) {
       const current = await sessions.get(id)
-      if (current?.userId !== userId) return { messagesDeleted, deleted: undefined }
-      messagesDeleted += await removeMessages(messages, id)
+      if (current?.userId !== userId) return { ...erased, deleted: undefined }
+      erased.messagesDeleted += await removeMessages(messages, id)
+      erased.filesDeleted += await removeFiles(userId, id)
       const seen: Guard = { equal: { userId, messageCount: current.messageCount } }
-      if (await sessions.remove(id, seen)) return { messagesDeleted, deleted: current }
+      if (await sessions.remove(id, seen)) return { ...erased, deleted: current }
     }
   }
 
   async function eraseAll(rows: SessionRow[], renew: (row: SessionRow) => Promise<boolean>) {
     const gone: SessionRow[] = []
-    let messagesDeleted = 0
+    const all: Erased = { messagesDeleted: 0, filesDeleted: 0 }
     try {
       for (const row of rows) {
         if (!(await renew(row))) throw new AppError('session_busy')
         const erased = await erase(row)
-        messagesDeleted += erased.messagesDeleted
+        all.messagesDeleted += erased.messagesDeleted
+        all.filesDeleted += erased.filesDeleted
         if (erased.deleted) gone.push(erased.deleted)
       }
     } finally {
       if (gone.length > 0) onDeleted(gone)
     }
-    return { sessionsDeleted: gone.length, messagesDeleted }
+    return { sessionsDeleted: gone.length, ...all }
   }
 
   async function owned(userId: string, sessionId: string): Promise<SessionRow> {
@@ -135,9 +139,9 @@ export function createHistory({ store, bus, ids, onDeleted }: HistoryOptions): H
 
     async remove(userId, sessionId) {
       const session = await owned(userId, sessionId)
-      const { sessionsDeleted, messagesDeleted } = await fenced([session], () => eraseAll([session], async () => true))
+      const { sessionsDeleted, ...erased } = await fenced([session], () => eraseAll([session], async () => true))
       if (sessionsDeleted === 0) throw new AppError('session_not_found')
-      return { messagesDeleted }
+      return erased
     },
 
     async removeAll(userId, { isForced = false } = {}) {

@@ -27,8 +27,11 @@ export function messagesOf(store: Store): Collection<MessageRow> {
 }
 
 /** The row of a question, at the end of the session as it is now. */
-export function questionRow(session: SessionRow, message: { id: string; text: string; now: number }): MessageRow {
-  return { ...placeIn(session, message), role: 'user', status: 'complete' }
+export function questionRow(
+  session: SessionRow,
+  { fileIds, ...message }: Placed & { fileIds?: string[] | undefined }
+): MessageRow {
+  return { ...placeIn(session, message), role: 'user', status: 'complete', ...(fileIds ? { fileIds } : {}) }
 }
 
 /** The row of an answer, at the end of the session as it is now. */

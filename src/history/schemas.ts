@@ -1,5 +1,5 @@
 import { isoInstant } from '../clock.ts'
-import { Id, Instant, Members, Nullable, type Static, Type } from '../schema.ts'
+import { Id, Instant, Members, type Static, Type } from '../schema.ts'
 import type { MessageRow, SessionRow } from '../store/collections.ts'
 
 /** A conversation in a list. */
@@ -26,7 +26,7 @@ export const MessageBody = Members({
       mime: Type.String(),
       size: Type.Integer(),
       url: Type.String(),
-      thumbnail_url: Type.Optional(Nullable(Type.String()))
+      thumbnail_url: Type.Optional(Type.String({ description: 'images only' }))
     })
   ),
   data: Type.Optional(
@@ -53,14 +53,14 @@ export function sessionView(row: SessionRow): Static<typeof SessionBody> {
 }
 
 /** A message as the owner of its session sees it. */
-export function messageView(row: MessageRow): Static<typeof MessageBody> {
+export function messageView(row: MessageRow, files: Static<typeof MessageBody>['files']): Static<typeof MessageBody> {
   return {
     id: row.id,
     role: row.role,
     content: row.content,
     timestamp: isoInstant(row.createdAt),
     status: row.status,
-    files: [],
+    files,
     ...(row.dataOmitted ? { data_omitted: true } : { data: row.data ?? {} }),
     ...(row.truncated ? { truncated: true } : {})
   }

@@ -14,6 +14,7 @@ export interface Question {
   chatflowId: string
   messageId: string
   question: string
+  fileIds?: string[]
   /** What Flowise will know the conversation by from now on. */
   upstream: SessionRow['upstream']
   now: number
@@ -46,7 +47,7 @@ export function createSessions(store: Store): Sessions {
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
 
-  async function make({ sessionId, userId, chatflowId, question, upstream, now, messageId }: Question) {
+  async function make({ sessionId, userId, chatflowId, question, upstream, now, messageId, fileIds }: Question) {
     const empty: SessionRow = {
       id: sessionId,
       userId,
@@ -59,13 +60,13 @@ export function createSessions(store: Store): Sessions {
       isUnclean: true
     }
     const session = { ...empty, messageCount: 1 }
-    const document = questionRow(empty, { id: messageId, text: question, now })
+    const document = questionRow(empty, { id: messageId, text: question, now, fileIds })
     return (await sessions.insert(session, [{ collection: 'messages', document }])) ? { session } : undefined
   }
 
-  async function resume(before: SessionRow, { question, upstream, now, messageId }: Question) {
+  async function resume(before: SessionRow, { question, upstream, now, messageId, fileIds }: Question) {
     const changed = { lastActivityAt: now, isUnclean: true, upstream }
-    const document = questionRow(before, { id: messageId, text: question, now })
+    const document = questionRow(before, { id: messageId, text: question, now, fileIds })
     const done = await sessions.update(before.id, unchanged(before), { set: changed, inc: { messageCount: 1 } }, [
       { collection: 'messages', document }
     ])

@@ -12,7 +12,13 @@ function setUp(t: Test) {
   const bus = createLocalBus(clock)
   t.teardown(() => bus.close())
   const forgotten: SessionRow[] = []
-  const history = createHistory({ store, bus, ids: createIds(), onDeleted: (rows) => void forgotten.push(...rows) })
+  const history = createHistory({
+    store,
+    bus,
+    ids: createIds(),
+    removeFiles: async (userId, sessionId) => (userId === 'u1' && sessionId === 's1' ? 2 : 0),
+    onDeleted: (rows) => void forgotten.push(...rows)
+  })
   const messages = store.collection<MessageRow>('messages')
 
   /** Begins a turn in a session, new or not. */
@@ -161,7 +167,7 @@ t.test("somebody else's session is not found, in reading and in deleting", async
   await t.rejects(history.owned('u2', 's1'), { code: 'session_not_found' })
   await t.rejects(history.remove('u2', 's1'), { code: 'session_not_found' })
   await t.rejects(history.remove('u1', 's2'), { code: 'session_not_found' })
-  t.strictSame(await history.removeAll('u2'), { sessionsDeleted: 0, messagesDeleted: 0 })
+  t.strictSame(await history.removeAll('u2'), { sessionsDeleted: 0, messagesDeleted: 0, filesDeleted: 0 })
   t.ok(await history.session('s1'))
 })
 
@@ -198,7 +204,7 @@ t.test('deleting removes a long conversation whole and tells who must forget it'
     )
   )
   await ask('s2', 'm2')
-  t.strictSame(await history.remove('u1', 's1'), { messagesDeleted: 1101 })
+  t.strictSame(await history.remove('u1', 's1'), { messagesDeleted: 1101, filesDeleted: 2 })
   t.equal(await history.session('s1'), undefined)
   t.strictSame(
     (await messages.list({ limit: 10 })).map(({ id }) => id),
@@ -218,7 +224,7 @@ t.test('a session in use is busy and nothing is deleted; afterwards it can be de
   t.equal(await bus.acquire(sessionLease('s1'), 'another run', 1), true, 'the lease on the idle one was given back')
   await bus.release(sessionLease('s1'), 'another run')
   await bus.release(sessionLease('s2'), 'a run')
-  t.strictSame(await history.removeAll('u1'), { sessionsDeleted: 2, messagesDeleted: 2 })
+  t.strictSame(await history.removeAll('u1'), { sessionsDeleted: 2, messagesDeleted: 2, filesDeleted: 2 })
   t.equal(forgotten.length, 2)
 })
 
@@ -226,7 +232,7 @@ t.test('a forced deletion takes sessions in use with it, and their runs store no
   const { history, ask, bus, messages } = setUp(t)
   const session = await ask('s1', 'm1')
   await bus.acquire(sessionLease('s1'), 'a run', 60_000)
-  t.strictSame(await history.removeAll('u1', { isForced: true }), { sessionsDeleted: 1, messagesDeleted: 1 })
+  t.match(await history.removeAll('u1', { isForced: true }), { sessionsDeleted: 1, messagesDeleted: 1 })
   await history.answer({ session, messageId: 'm2', text: 'x', status: 'complete', isClean: true, now: 2 })
   await history.failed({ session, userMessageId: 'm1', isClean: true })
   t.equal(await messages.count({}), 0)
@@ -248,10 +254,11 @@ t.test('a deletion that was interrupted leaves the session, so that it can be re
     },
     bus: createLocalBus(createFakeClock()),
     ids: createIds(),
+    removeFiles: async () => 0,
     onDeleted: () => {}
   })
   await t.rejects(interrupted.remove('u1', 's1'), /died here/)
   t.equal(await messages.count({}), 0)
-  t.strictSame(await history.remove('u1', 's1'), { messagesDeleted: 0 })
+  t.match(await history.remove('u1', 's1'), { messagesDeleted: 0 })
   t.equal(await history.session('s1'), undefined)
 })

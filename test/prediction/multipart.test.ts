@@ -1,6 +1,7 @@
 import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
-import { readMultipart } from '../../src/flowise/multipart.ts'
+import { readFlowiseForm } from '../../src/flowise/multipart.ts'
+import { readForm } from '../../src/multipart.ts'
 import type { SeenRequest } from '../stand-in/flowise.ts'
 import { startStreams } from './streams.ts'
 import { eventsOf, settled, stored, textOf } from './tools.ts'
@@ -35,7 +36,7 @@ async function start(t: Parameters<typeof startStreams>[0], env: Record<string, 
 /** What Flowise's own parser would make of it. */
 async function received(seen: SeenRequest | undefined) {
   const type = String(seen?.headers['content-type'])
-  const { body, files } = await readMultipart(type, Buffer.from(String(seen?.body)), { files: 10, fileBytes: 1e6 })
+  const { body, files } = readFlowiseForm(await readForm(type, Buffer.from(String(seen?.body)), { maxFiles: 10 }))
   const { overrideConfig, ...own } = body
   return { type, fields: { ...own, ...Object(overrideConfig) }, files }
 }
@@ -102,7 +103,7 @@ t.test("with files the fields are the overrides, and the session is the gateway'
     streaming: 'false'
   })
   t.same(
-    files.map(({ name, mime, bytes }) => [name, mime, bytes.toString()]),
+    files.map(({ name, claims, bytes }) => [name, ...claims, bytes.toString()]),
     [
       ['passwd.txt', 'text/plain', 'line 1\r\n--xY\r\nend'],
       ['b.csv', 'text/csv', '']

@@ -163,15 +163,6 @@ t.test('what reaches Flowise has nothing of the client but its address', async (
   })
 })
 
-t.test('files are refused until they are supported', async (t) => {
-  const { ask, standIn } = await start(t)
-  t.equal((await ask({ question: 'hi', uploads: [], file_ids: [] })).statusCode, 200)
-  const upload = { data: 'data:image/png;base64,AA==', type: 'file', name: 'a.png', mime: 'image/png' }
-  t.equal((await ask({ question: 'hi', uploads: [upload] })).statusCode, 422)
-  t.equal((await ask({ question: 'hi', file_ids: ['x'] })).statusCode, 422)
-  t.equal(standIn.predictions.length, 1)
-})
-
 t.test('unknown members are dropped, broken bodies are refused', async (t) => {
   const gateway = await start(t)
   const { request, user, standIn } = gateway

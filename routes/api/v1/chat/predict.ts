@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { readGatewayRequest } from '../../../../src/flowise/request.ts'
+import { UploadBody } from '../../../../src/flowise/uploads.ts'
 import { Credits, Id, Members, Nullable, problems, Type } from '../../../../src/schema.ts'
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
@@ -24,8 +25,8 @@ const Body = Members(
         maxItems: 100
       })
     ),
-    uploads: optional(Type.Array(Type.Object({}, { additionalProperties: true }), { maxItems: 100 })),
-    file_ids: optional(Type.Array(Id, { maxItems: 100 })),
+    uploads: optional(Type.Array(UploadBody, { maxItems: 100, description: 'files that come with the question' })),
+    file_ids: optional(Type.Array(Id, { maxItems: 100, description: 'files that were uploaded before' })),
     streaming: optional(Type.Boolean({ description: 'absent: decided by Accept' }))
   },
   { examples: [example] }
@@ -51,7 +52,7 @@ const errors = problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 5
 
 /** Predictions in the gateway's own form, in one piece or as a stream. */
 const routes: FastifyPluginAsyncTypebox = async function predict(app) {
-  const bodyLimit = app.config.limits.bodyBytes
+  const { bodyBytes: bodyLimit, uploads: maxFiles } = app.config.limits
   const config = { access: 'prediction' } as const
   const common = { tags: ['predictions'], security: [{ bearer: [] }], body: Body }
 
@@ -61,7 +62,9 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
       config,
       bodyLimit,
       preHandler: async (request) => {
-        request.prediction = readGatewayRequest(request.body, request.body.streaming ?? asksForStream(request.headers))
+        const wantsStream = request.body.streaming ?? asksForStream(request.headers)
+        request.prediction = readGatewayRequest(request.body, { wantsStream, maxFiles })
+        request.body.uploads = null
       },
       schema: {
         ...common,
@@ -85,7 +88,8 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
       config,
       bodyLimit,
       preHandler: async (request) => {
-        request.prediction = readGatewayRequest(request.body, true)
+        request.prediction = readGatewayRequest(request.body, { wantsStream: true, maxFiles })
+        request.body.uploads = null
       },
       schema: {
         ...common,

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
+import { listedFiles } from '../../../../src/files/view.ts'
 import { MessageBody, messageView, SessionBody, sessionView } from '../../../../src/history/schemas.ts'
 import { Id, Members, Message, PageQuery, PageReply, responses, Type } from '../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
@@ -53,11 +54,15 @@ export default (async function sessions(app) {
     },
     async function readHistory(request) {
       const { limit = 50, cursor } = request.query
-      const session = await app.history.owned(identityOf(request).userId, request.params.session_id)
+      const { userId } = identityOf(request)
+      const session = await app.history.owned(userId, request.params.session_id)
       const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
       const rows = await app.history.messagesOf(session.id, page)
       const { items, ...rest } = toPage(rows, limit, (row) => row.position)
-      return { session_id: session.id, messages: items.map(messageView), ...rest }
+      const fileIds = items.flatMap((row) => row.fileIds ?? [])
+      const present = await app.files.present(userId, fileIds)
+      const messages = items.map((row) => messageView(row, listedFiles(row.fileIds, present, app.config.publicBaseUrl)))
+      return { session_id: session.id, messages, ...rest }
     }
   )
 
@@ -75,12 +80,12 @@ export default (async function sessions(app) {
     },
     async function deleteSession(request) {
       const sessionId = request.params.session_id
-      const { messagesDeleted } = await app.history.remove(identityOf(request).userId, sessionId)
+      const { messagesDeleted, filesDeleted } = await app.history.remove(identityOf(request).userId, sessionId)
       return {
         message: 'The session is deleted.',
         session_id: sessionId,
         messages_deleted: messagesDeleted,
-        files_deleted: 0
+        files_deleted: filesDeleted
       }
     }
   )
@@ -97,12 +102,13 @@ export default (async function sessions(app) {
       }
     },
     async function deleteHistory(request) {
-      const { sessionsDeleted, messagesDeleted } = await app.history.removeAll(identityOf(request).userId)
+      const { userId } = identityOf(request)
+      const { sessionsDeleted, messagesDeleted, filesDeleted } = await app.history.removeAll(userId)
       return {
         message: 'Your history is deleted.',
         sessions_deleted: sessionsDeleted,
         messages_deleted: messagesDeleted,
-        files_deleted: 0
+        files_deleted: filesDeleted
       }
     }
   )

@@ -3,16 +3,11 @@ import proxy from '@fastify/http-proxy'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { AppError } from '../../../../src/errors.ts'
-import { readMultipart } from '../../../../src/flowise/multipart.ts'
-import { type FilePart, type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
+import { readFlowiseForm } from '../../../../src/flowise/multipart.ts'
+import { type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
+import { UploadBody } from '../../../../src/flowise/uploads.ts'
+import { readForm } from '../../../../src/multipart.ts'
 import { Id, Members, Nullable, problems, Type } from '../../../../src/schema.ts'
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Files of a multipart prediction; set by its body parser. */
-    fileParts: FilePart[] | null
-  }
-}
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
 const Anything = Type.Object({}, { additionalProperties: true })
@@ -29,7 +24,7 @@ const Body = Members(
         maxItems: 100
       })
     ),
-    uploads: optional(Type.Array(Anything, { maxItems: 100 })),
+    uploads: optional(Type.Array(UploadBody, { maxItems: 100 })),
     humanInput: optional(Anything),
     action: optional(Anything),
     leadEmail: optional(Type.String({ maxLength: 254 })),
@@ -62,16 +57,12 @@ const kRequest = Symbol('request')
 
 /** Flowise's own path through the proxy plugin; its transport is the gateway's one way to Flowise. */
 const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
-  const { bodyBytes, uploads, fileBytes } = app.config.limits
-  app.decorateRequest('fileParts', null)
+  const { bodyBytes, uploads: maxFiles } = app.config.limits
   app.addContentTypeParser(
     'multipart/form-data',
     { parseAs: 'buffer' },
     async (request: FastifyRequest, bytes: Buffer) => {
-      const { body, files } = await readMultipart(request.headers['content-type'] ?? '', bytes, {
-        files: uploads,
-        fileBytes
-      })
+      const { body, files } = readFlowiseForm(await readForm(request.headers['content-type'], bytes, { maxFiles }))
       request.fileParts = files
       return body
     }
@@ -92,8 +83,10 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
     preHandler: (request, _reply, done) => {
       const { chatflow_id: chatflowId } = request.params as { chatflow_id: string }
       if (!request.identity) throw new AppError('not_authenticated')
+      const { userId } = request.identity
+      const parts = request.fileParts ?? undefined
       const body = (request.body ?? {}) as FlowiseBody
-      request.prediction = readFlowiseRequest(chatflowId, body, request.identity.userId, request.fileParts ?? [])
+      request.prediction = readFlowiseRequest(body, { chatflowId, userId, parts, maxFiles })
       done()
     },
     undici: createTransport(app) as never,
