@@ -19,16 +19,20 @@ export interface DocumentSources {
   statusOf: (code: ErrorCode) => number
   /** The present README; undefined when there is none. */
   readme: string | undefined
+  /** `docs/api-coverage.md`; absent where there are no tests. */
+  coverage?: string | undefined
 }
 
 /** Path and content of every generated file; what is committed must equal it. */
-export function generatedFiles({ routes, openapi, statusOf, readme }: DocumentSources): Map<string, string> {
+export function generatedFiles(sources: DocumentSources): Map<string, string> {
+  const { routes, openapi, statusOf, readme, coverage } = sources
   const files = new Map([
     ['.env.example', envExample()],
     ['docs/errors.md', errorsDocument(statusOf)],
     ['docs/openapi.json', `${JSON.stringify(openapi, null, 2)}\n`],
     ['docs/routes.txt', `${routes.trimEnd()}\n`]
   ])
+  if (coverage !== undefined) files.set('docs/api-coverage.md', coverage)
   if (readme !== undefined) files.set('README.md', withConfigurationTable(readme))
   return files
 }
