@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Change, CollectionSpec, Document, Store } from './port.ts'
+import type { Change, CollectionSpec, Document, Guard, Store } from './port.ts'
 
 /** The row of `meta` that says in which form each collection is. */
 const ROW = 'schema'
@@ -69,10 +69,17 @@ export async function migrate(store: Store, options: MigrateOptions): Promise<vo
     if (!next) return
     if (clock.now() > patience) throw new Error('Another process is migrating the data and does not come to an end.')
     const leaseUntil = clock.now() + LEASE_MS
-    const isOurs = await meta.update(ROW, { lt: { leaseUntil: clock.now() } }, { set: { owner, leaseUntil } })
+    const isFree = { lt: { leaseUntil: clock.now() }, ...stillAt(next.collection, row.value[next.collection]) }
+    const isOurs = await meta.update(ROW, isFree, { set: { owner, leaseUntil } })
     if (isOurs) await takeStep(store, next, { ...options, leaseUntil })
     else await new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve))
   }
+}
+
+/** Since the row was read, another process may have taken the step and given its lease back. */
+function stillAt(collection: string, version: number | undefined): Guard {
+  const path = `value.${collection}`
+  return version === undefined ? { exists: { [path]: false } } : { equal: { [path]: version } }
 }
 
 async function takeStep(

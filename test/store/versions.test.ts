@@ -78,6 +78,20 @@ function versionCases(t: Test, kind: string, make: (t: Test) => Data): void {
     t.equal(await things.count({ equal: { times: 1 } }), SIZE)
   })
 
+  withData('a step that another process took after it was found missing is not taken again', async (t, data) => {
+    const things = await fill(data)
+    const changes: string[] = []
+    const counted: Migration = { ...secondForm, change: (row) => (changes.push(row.id), secondForm.change(row)) }
+    const options = { specs: secondSpecs, migrations: [counted], clock }
+    const [late, early] = [await data.open(secondSpecs), await data.open(secondSpecs)]
+    // The row of forms is there, as on every start but the first.
+    await migrate(early, { specs: firstSpecs, migrations: [], clock, owner: 'first' })
+    const waiting = beforeUpdate(late, 'meta', () => migrate(early, { ...options, owner: 'early' }))
+    await migrate(waiting, { ...options, owner: 'late' })
+    t.equal(changes.length, SIZE)
+    t.equal(await things.count({ equal: { times: 1 } }), SIZE)
+  })
+
   withData('what kill -9 interrupted is taken over when its lease has ended', async (t, data) => {
     const things = await fill(data)
     const words = [join(import.meta.dirname, 'migrating.ts'), ...data.words, '220']
@@ -133,20 +147,38 @@ function versionCases(t: Test, kind: string, make: (t: Test) => Data): void {
   })
 }
 
-/** The store, with a pause behind its change of one document. */
-function pausedAfter(store: Store, id: string, pause: () => Promise<void>): Store {
+type Update = Collection<Document>['update']
+
+/** The store with another way to change documents of one collection. */
+function changing(store: Store, changed: string, wrap: (update: Update) => Update): Store {
   return {
     ...store,
     collection<D extends Document>(name: string) {
       const real = store.collection<D>(name)
-      const update: typeof real.update = async (...args) => {
-        const isDone = await real.update(...args)
-        if (name === 'things' && args[0] === id) await pause()
-        return isDone
-      }
-      return { ...real, update }
+      return name === changed ? { ...real, update: wrap(real.update) } : real
     }
   }
+}
+
+/** The store, with a pause behind its change of one of the things. */
+function pausedAfter(store: Store, id: string, pause: () => Promise<void>): Store {
+  return changing(store, 'things', (update) => async (...args) => {
+    const isDone = await update(...args)
+    if (args[0] === id) await pause()
+    return isDone
+  })
+}
+
+/** The store, with something else before its first change in this collection. */
+function beforeUpdate(store: Store, name: string, first: () => Promise<void>): Store {
+  let isFirst = true
+  return changing(store, name, (update) => async (...args) => {
+    if (isFirst) {
+      isFirst = false
+      await first()
+    }
+    return update(...args)
+  })
 }
 
 versionCases(t, 'SQLite', (t) => {
