@@ -121,7 +121,8 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
 
   async function keep(pair: VerifiedPair, spent: string, known: IssuedSession | undefined) {
     if (known) return pairs.go(pair, { familyId: known.family.id, spent })
-    if (!(await pairs.begin(pair))) return 'unusable'
+    // Of the same second: the new token is the old one, which is to work once.
+    if (pair.refreshToken === spent || !(await pairs.begin(pair))) return 'unusable'
     await pairs.spend(spent, pair)
     return 'kept'
   }

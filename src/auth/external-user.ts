@@ -17,9 +17,9 @@ export interface ExternalUser {
 /** Reads the user object of a reply, whose members have other names on other routes; undefined without an id. */
 export function readExternalUser(value: unknown): ExternalUser | undefined {
   if (!isMembers(value)) return undefined
-  const id = value.id ?? value._id ?? value.user_id
+  const { id: ownId, _id: storedId, user_id: claimedId, username, email } = value
+  const id = ownId ?? storedId ?? claimedId
   if (!isPlainText(id)) return undefined
-  const { username, email } = value
   const address = typeof email === 'string' ? normalEmail(email) : ''
   const verified = value.isVerified ?? value.is_verified
   return {

@@ -1,0 +1,86 @@
+import t from 'tap'
+import { buildExternalApp, ME, outcome, REVOKE } from '../auth/external-app.ts'
+import type { ServiceFault } from '../stand-in/auth-service.ts'
+
+/** What a 429 says, and the seconds that are passed on. */
+const WAITS: [ServiceFault['headers'], [least: number, most: number]][] = [
+  [{ 'retry-after': '7' }, [7, 7]],
+  [{ 'ratelimit-reset': '840' }, [840, 840]],
+  [{ 'retry-after': '7', 'ratelimit-reset': '840' }, [7, 7]],
+  [{ 'retry-after': 'soon', 'ratelimit-reset': '12' }, [12, 12]],
+  [{ 'retry-after': new Date(Date.now() + 120_000).toUTCString() }, [100, 120]],
+  [{}, [60, 60]],
+  [{ 'retry-after': '99999999' }, [3600, 3600]],
+  [{ 'retry-after': '0' }, [1, 1]]
+]
+
+t.test('a 429 is passed on with its wait, and until then nobody is asked', async (t) => {
+  for (const [headers = {}, [least, most]] of WAITS) {
+    const { service, enter, refresh, tokensOf, request } = await buildExternalApp(t)
+    const user = service.add()
+    const { refresh_token, access_token: token } = await tokensOf(user)
+    service.next('/login', { status: 429, headers, body: '<html>slow down</html>' })
+    const reply = await enter(user)
+    t.strictSame(outcome(reply), [429, 'login_rate_limited'], JSON.stringify(headers))
+    const wait = Number(reply.headers['retry-after'])
+    t.ok(wait >= least && wait <= most, `${wait} seconds`)
+    const before = service.calls.length
+    if (most > 1) t.strictSame(outcome(await enter(user)), [429, 'login_rate_limited'])
+    if (most > 1) t.strictSame(outcome(await refresh(refresh_token)), [429, 'login_rate_limited'])
+    t.equal((await request('GET', ME, { token })).statusCode, 200, 'who is logged in does not notice')
+    t.equal(service.calls.length, before)
+  }
+})
+
+t.test('the limit of the real service holds logins up, and they go on after it', async (t) => {
+  const { service, enter, tokensOf } = await buildExternalApp(t, { limit: 5 })
+  const users = Array.from({ length: 4 }, () => service.add())
+  for (const user of users) await tokensOf(user)
+  const refused = await enter(service.add())
+  t.strictSame(outcome(refused), [429, 'login_rate_limited'])
+  t.equal(refused.headers['retry-after'], '840')
+})
+
+t.test('one address cannot use up the limit that all share', async (t) => {
+  const { service, request, refresh } = await buildExternalApp(t)
+  const before = service.callsTo('/login').length
+  const guess = (n: number) =>
+    request('POST', '/api/v1/chat/authenticate', { body: { username: `user-${n}`, password: 'a guess' } })
+  for (let n = 0; n < 60; n++) await guess(n)
+  t.equal(service.callsTo('/login').length - before, 50)
+  t.strictSame(outcome(await guess(61)), [429, 'login_rate_limited'])
+  const strays = service.callsTo('/refresh').length
+  for (let n = 0; n < 30; n++) await refresh(`made-up-${n}`)
+  t.equal(service.callsTo('/refresh').length - strays, 20, 'nor with tokens that nobody handed out')
+})
+
+t.test('an expired refresh token is no reason for a call', async (t) => {
+  const { service, refresh } = await buildExternalApp(t)
+  const payload = Buffer.from(JSON.stringify({ exp: Math.floor(Date.now() / 1000) - 60 })).toString('base64url')
+  t.strictSame(outcome(await refresh(`e30.${payload}.x`)), [401, 'invalid_refresh_token'])
+  t.equal(service.callsTo('/refresh').length, 0)
+})
+
+t.test('failed logins count by name and address, successful ones do not', async (t) => {
+  const { service, enter } = await buildExternalApp(t, { env: { LOGIN_FAILURE_LIMIT: '2' } })
+  const user = service.add()
+  for (let n = 0; n < 3; n++) t.equal((await enter(user)).statusCode, 200)
+  for (let n = 0; n < 2; n++)
+    t.strictSame(outcome(await enter({ ...user, password: 'x' })), [401, 'invalid_credentials'])
+  const before = service.callsTo('/login').length
+  t.strictSame(outcome(await enter(user)), [429, 'login_rate_limited'])
+  t.equal(service.callsTo('/login').length, before)
+})
+
+t.test('a logout that the service did not hear is repeated; here it counts at once', async (t) => {
+  const { service, request, tokensOf } = await buildExternalApp(t)
+  for (const [n, fault] of [{ status: 500 }, { reset: true }, { lose: true }].entries()) {
+    const { access_token: token, refresh_token } = await tokensOf(service.add())
+    service.next('/logout', fault)
+    const known = service.callsTo('/logout').length
+    t.match((await request('POST', REVOKE, { token })).json(), { revoked_count: 1 })
+    t.strictSame(outcome(await request('GET', ME, { token })), [401, 'token_revoked'])
+    await service.waitFor('/logout', known + 2)
+    t.equal(service.callsTo('/logout').at(-1)?.body.refreshToken, refresh_token, `fault ${n}`)
+  }
+})
