@@ -20,8 +20,10 @@ export default fp(
     const probes = { store: () => app.store.ping(), flowise: () => app.flowise.ping() }
     const redis = config.redisUrl === undefined ? {} : { redis: () => app.bus.ping() }
     const auth = app.pingAuthService === undefined ? {} : { auth: app.pingAuthService }
+    const { accounting: service } = app
+    const accounting = service === null ? {} : { accounting: () => service.ping() }
     const ask = createReadiness({ clock, probes })
-    const askConfigured = createReadiness<string>({ clock, probes: { ...redis, ...auth } })
+    const askConfigured = createReadiness<string>({ clock, probes: { ...redis, ...auth, ...accounting } })
     app.decorate('readiness', async function askReadiness() {
       const [needed, configured] = await Promise.all([ask(), askConfigured()])
       const checks: Checks = { ...needed, ...configured }

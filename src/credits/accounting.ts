@@ -88,7 +88,7 @@ export function createAccounting(options: AccountingOptions): Accounting {
     expireDue: () => holds.expireDue(),
     sendDue: () => outbox.sendDue(),
     async balance(customer) {
-      // In this order: see reserve in accounting-holds.ts.
+      // In this order: what is deducted in between is told twice rather than not at all.
       const account = await holds.open(customer.userId)
       const { micro } = await client.balance(customer)
       return accountingBalanceView(account, micro)
