@@ -145,8 +145,14 @@ function sentenceFor(error: unknown): string {
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.'
   if (code === 'EACCES' && 'syscall' in error && error.syscall === 'listen')
     return 'PORT may not be opened by this user: set one above 1023.'
+  if (code === 'store_unavailable' && !isOfSqlite(error.cause))
+    return `MONGODB_URL: MongoDB ceased to answer during the start (${reasonOf(error)}).`
   if (typeof code === 'string' && FOLDER_CODES.includes(code)) return `DATA_DIR cannot be used: ${reasonOf(error)}`
   return error.name === 'Error' && code === undefined ? error.message : (error.stack ?? error.message)
+}
+
+function isOfSqlite(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_SQLITE_ERROR'
 }
 
 function reasonOf(error: Error): string {

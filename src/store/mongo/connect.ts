@@ -1,4 +1,12 @@
-import { MongoClient, type MongoClientOptions, MongoParseError, MongoServerError } from 'mongodb'
+import {
+  type Db,
+  MongoAPIError,
+  MongoClient,
+  MongoCompatibilityError,
+  type MongoClientOptions,
+  MongoParseError,
+  MongoServerError
+} from 'mongodb'
 import type { Clock } from '../../clock.ts'
 import type { CollectionSpec, Store } from '../port.ts'
 import { type Calls, createCalls } from './calls.ts'
@@ -9,6 +17,8 @@ import { createMongoStore } from './store.ts'
 const POOL_SIZE = 50
 /** Calls under way per connection before the rest is refused at once. */
 const CALLS_PER_CONNECTION = 20
+/** For the first answer of a server that has taken the connection. */
+const FIRST_ANSWER_MS = 5_000
 const UNAUTHORIZED = 13
 const AUTHENTICATION_FAILED = 18
 
@@ -50,8 +60,7 @@ export async function connectMongo(
       throw new Error(sentenceFor(error, database), { cause: error })
     }
   }
-  // The first call that needs rights in this database; a ping needs none.
-  await told(client.connect().then(() => db.collection('meta').findOne({}, { projection: { _id: 1 } })))
+  await told(client.connect().then(() => firstAnswer(db)))
   const calls = createCalls(client.options.maxPoolSize * CALLS_PER_CONNECTION)
   const disconnect = () => client.close()
   return {
@@ -62,11 +71,19 @@ export async function connectMongo(
   }
 }
 
+/** The first call that needs rights in this database; a ping needs none. */
+async function firstAnswer(db: Db): Promise<void> {
+  const signal = AbortSignal.timeout(FIRST_ANSWER_MS)
+  await db.collection('meta').findOne({}, { projection: { _id: 1 }, signal })
+}
+
 function clientOf(url: string): MongoClient {
   try {
-    return new MongoClient(url, { ...defaults(url), ...fixed })
+    const client = new MongoClient(url, { ...defaults(url), ...fixed })
+    if (client.options.writeConcern?.w === 0) throw new MongoParseError('w=0 leaves writes unanswered')
+    return client
   } catch (error) {
-    throw new Error(`MONGODB_URL cannot be read: ${reasonOf(error)}`, { cause: error })
+    throw new Error(`MONGODB_URL cannot be read: ${reasonOf(error, url)}.`, { cause: error })
   }
 }
 
@@ -98,10 +115,22 @@ function sentenceFor(error: unknown, database: string): string {
   if (error instanceof MongoServerError && error.code === UNAUTHORIZED)
     return `MONGODB_URL: this user may not read, write and make indexes in the database ${database}.`
   if (error instanceof MongoServerError) return `MONGODB_URL: the server refused: ${error.codeName ?? error.code}.`
+  if (error instanceof Error && error.cause instanceof MongoCompatibilityError)
+    return 'MONGODB_URL: the server is too old for this gateway.'
+  if (error instanceof MongoAPIError) return 'MONGODB_URL: its options contradict each other or are not supported.'
+  if (isOfFile(error)) return 'MONGODB_URL: a file that its options name cannot be read.'
   return 'MONGODB_URL: no MongoDB answers there. Check host, port, TLS and firewall, and that the server runs.'
 }
 
-/** The driver's reasons name options and forms, not values; anything else is kept to ourselves. */
-function reasonOf(error: unknown): string {
-  return error instanceof MongoParseError ? error.message : 'it is no MongoDB connection string.'
+function isOfFile(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'open'
+}
+
+/** The driver's reasons name options, and at their end values, which are kept to ourselves, as is anything else. */
+function reasonOf(error: unknown, url: string): string {
+  // Then the driver takes a part of the password for a host or an option.
+  if (/^[^@]*[/?].*@/.test(url.replace(/^[^:]*:\/\//, '')))
+    return 'characters like / and ? in a password are written as %2F and %3F'
+  if (!(error instanceof MongoParseError)) return 'it is no MongoDB connection string'
+  return error.message.replace(/,? got:? .*$/s, '').replace(/\.$/, '')
 }
