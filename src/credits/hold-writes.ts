@@ -74,7 +74,12 @@ export function closingOf(
   return {
     capturedMicro,
     guard: {
-      equal: { [`holds.${rid}.attempt`]: attempt, [`holds.${rid}.amount`]: amount },
+      equal: {
+        [`holds.${rid}.attempt`]: attempt,
+        [`holds.${rid}.amount`]: amount,
+        // One that was long under way and no longer renews the lease still says what was used.
+        ...(isExpiry && { [`holds.${rid}.used`]: costMicro })
+      },
       // A heartbeat that came after the sweeper's look keeps its hold alive.
       ...(isExpiry && { lt: { [`holds.${rid}.expiresAt`]: now + 1 } })
     },

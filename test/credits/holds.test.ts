@@ -2,7 +2,7 @@ import t from 'tap'
 import { createLedger } from '../../src/credits/ledger.ts'
 import { verifyLedger } from '../../src/credits/verify.ts'
 import type { AccountRow, LedgerEntryRow } from '../../src/store/collections.ts'
-import { createHostileStore } from './hostile-store.ts'
+import { createStoreWire } from './hostile-store.ts'
 import { openTestLedger } from './open.ts'
 
 t.test('a run reserves before and settles after, and both leave an entry', async (t) => {
@@ -181,26 +181,56 @@ t.test('amounts that are not whole micro-credits are a fault of the caller', asy
   }
 })
 
+async function openSweeper({ store, clock, ids }: ReturnType<typeof openTestLedger>) {
+  const wire = createStoreWire(store)
+  const [sweeper, owner] = [await wire.start(0), await wire.start(1)]
+  const letPass = ({ waiting }: typeof sweeper) => {
+    for (const { decide } of waiting()) decide('pass')
+    return wire.settled()
+  }
+  return {
+    /** Starts a sweep that stops between its look and its write. */
+    async look() {
+      const swept = createLedger({ store: sweeper.store, clock, ids, maxHolds: 10 }).expireDue()
+      while (!sweeper.waiting().some(({ isWrite }) => isWrite)) await letPass(sweeper)
+      return { swept }
+    },
+    write: () => letPass(sweeper),
+    /** A process whose writes wait for `land`. */
+    slow: createLedger({ store: owner.store, clock, ids, maxHolds: 10 }),
+    land: () => letPass(owner)
+  }
+}
+
 t.test('a heartbeat between the look of the sweeper and its write keeps the hold', async (t) => {
-  const { ledger, store, clock, ids, run } = openTestLedger(t)
+  const opened = openTestLedger(t)
+  const { ledger, clock, run } = opened
+  const { look, write } = await openSweeper(opened)
   await ledger.open('a', 100)
   const hold = await ledger.reserve({ ...run(), amountMicro: 10 })
   clock.advance(60_000)
-  const looked = Promise.withResolvers<void>()
-  const gate = Promise.withResolvers<void>()
-  let turns = 0
-  const turn = () => {
-    if (++turns === 1) return Promise.resolve()
-    looked.resolve()
-    return gate.promise
-  }
-  const slowStore = createHostileStore(store, { random: () => 0.5, turn, postpone: () => t.fail('postponed') })
-  const sweep = createLedger({ store: slowStore, clock, ids, maxHolds: 10 }).expireDue()
-  await looked.promise
+  const { swept } = await look()
   t.equal(await ledger.heartbeat(hold, 5), true)
-  gate.resolve()
-  t.equal(await sweep, 0)
+  await write()
+  t.equal(await swept, 0)
   t.match(await ledger.account('a'), { held: 10, holdCount: 1 })
+})
+
+t.test('a heartbeat that comes too late to renew the lease still says what is charged', async (t) => {
+  const opened = openTestLedger(t)
+  const { ledger, clock, run } = opened
+  const { look, write, slow, land } = await openSweeper(opened)
+  await ledger.open('a', 100)
+  const hold = await ledger.reserve({ ...run(), amountMicro: 10 })
+  const renewed = slow.heartbeat(hold, 5)
+  clock.advance(60_000)
+  const { swept } = await look()
+  await land()
+  t.equal(await renewed, true)
+  await write()
+  t.equal(await swept, 0)
+  t.equal(await ledger.expireDue(), 1)
+  t.match(await ledger.account('a'), { available: 95, held: 0 })
 })
 
 t.test('an account that cannot be swept does not keep the money of the others', async (t) => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { createIdempotency } from '../../src/credits/idempotency.ts'
-import { createHostileStore } from './hostile-store.ts'
+import { createStoreWire } from './hostile-store.ts'
 import { openTestLedger } from './open.ts'
 
 const request = { accountId: 'a', key: 'k', bodyHash: 'h' }
@@ -122,16 +122,15 @@ t.test('purging goes through all pages', async (t) => {
 
 t.test('a beginning that stalled since the instant of the first one gets a run id of its own', async (t) => {
   const { begin, clock, store } = open(t)
-  const gate = Promise.withResolvers<void>()
-  const slowStore = createHostileStore(store, {
-    random: () => 0.5,
-    turn: () => gate.promise,
-    postpone: () => t.fail('postponed')
-  })
-  const stalled = createIdempotency({ store: slowStore, clock }).begin(request)
+  const wire = createStoreWire(store)
+  const slow = await wire.start(0)
+  const stalled = createIdempotency({ store: slow.store, clock }).begin(request)
   const first = await begin()
   clock.advance(90_000)
-  gate.resolve()
+  while (slow.waiting().length > 0) {
+    for (const { decide } of slow.waiting()) decide('pass')
+    await wire.settled()
+  }
   const begun = await stalled
   t.match(begun, { state: 'new' })
   t.not(begun.state === 'new' && begun.rid, first)
