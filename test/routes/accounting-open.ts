@@ -17,7 +17,7 @@ export interface ExternalOptions extends TestAppOptions {
 
 /** A gateway whose balances another service keeps, with a user, and a chatflow that costs one credit. */
 export async function buildExternalApp(t: Test, options: ExternalOptions = {}) {
-  const { form = 'seed', credits = 10, timeoutMs = 1000, env, ...rest } = options
+  const { form = 'seed', credits = 10, timeoutMs = 5000, env, ...rest } = options
   const service: AccountingService = await startAccountingService({ secret: JWT_SECRET })
   const test = await buildTestApp(t, {
     ...rest,

@@ -176,6 +176,7 @@ t.test('readiness shows a service that is down and stays ready', async (t) => {
 
 t.test('a hundred at once on a balance for ten: ten run, streams too', async (t) => {
   const { predict, standIn, service, settled, user, items, problems } = await buildExternalApp(t, {
+    timeoutMs: 30_000,
     env: { MAX_CONCURRENT_PER_USER: '1000' }
   })
   standIn.always({ gates: { head: 'all' } })
