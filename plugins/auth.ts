@@ -121,12 +121,12 @@ function openExternal(app: FastifyInstance, baseUrl: string, http: HttpCaller): 
     logOutEverywhere: (userId, bearer) => keep(logouts.sendAll(userId, bearer)),
     giveBack: (refreshToken) => keep(service.logout(refreshToken).catch(() => undefined))
   })
-  const sendLogouts = async () => {
-    await app.takeTurn('auth-logouts', LOGOUT_INTERVAL_MS, () => logouts.sendDue())
+  const resumeLogouts = async () => {
+    await app.takeTurn('auth-logouts', LOGOUT_INTERVAL_MS, () => logouts.resume(LOGOUT_INTERVAL_MS))
   }
-  app.lifecycle.every(LOGOUT_INTERVAL_MS, 'logouts at the auth service', sendLogouts)
-  app.addHook('onReady', async function sendOldLogouts() {
-    keep(sendLogouts())
+  app.lifecycle.every(LOGOUT_INTERVAL_MS, 'logouts at the auth service', resumeLogouts)
+  app.addHook('onReady', async function resumeOldLogouts() {
+    keep(resumeLogouts())
   })
   const directory = createDirectory({ users, external: { service, users: externalUsers }, clock })
   return { tokens, sessions, logins, directory, ping: () => service.ping() }

@@ -10,8 +10,8 @@ import type { ServiceFamilyRow } from './sessions.ts'
 export interface Logouts {
   /** Tells of one session when it is due (epoch ms), in the background, until the service has answered. */
   remind(familyId: string, dueAt: number): void
-  /** What is due, of this process and of those that died. */
-  sendDue(): Promise<void>
+  /** Sees to the logouts that are due within so long, also to those of processes that died. */
+  resume(withinMs: number): Promise<void>
   /**
    * Tells of all sessions of a user at once. Each of them stays due as long as the service has not agreed, and is told
    * by itself when this call failed: the bearer is kept nowhere.
@@ -32,7 +32,6 @@ export interface LogoutOptions {
 const FIRST_DELAY_MS = 1_000
 const LAST_DELAY_MS = 300_000
 const MAX_DOUBLINGS = 10
-const PAGE = 50
 const MOST_SESSIONS = 1000
 const DONE = { unset: ['logoutAt', 'sealedToken', 'logoutTries'] }
 
@@ -81,10 +80,11 @@ export function createLogouts({ store, service, limit, sealer, clock, keep }: Lo
 
   return {
     remind,
-    async sendDue() {
-      const due = { lt: { logoutAt: clock.now() } }
-      const rows = await families.list({ where: due, order: { by: 'logoutAt', direction: 'asc' }, limit: PAGE })
-      for (const row of rows) await tell(row)
+    async resume(withinMs) {
+      const where = { lt: { logoutAt: clock.now() + withinMs } }
+      const rows = await families.list({ where, order: { by: 'logoutAt', direction: 'asc' }, limit: MOST_SESSIONS })
+      // Twice is fine: whoever claims the try first makes it.
+      for (const { id, logoutAt = 0 } of rows) remind(id, logoutAt)
     },
     async sendAll(userId, bearer) {
       const where = { equal: { userId }, exists: { logoutAt: true } }

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts'
 import type { UserRow } from '../store/collections.ts'
+import type { Append } from '../store/port.ts'
 import type { Passwords } from './passwords.ts'
 import type { UserChange } from './user-changes.ts'
 import { checkEmail, checkUsername, normalEmail, roleOf } from './user-names.ts'
@@ -22,26 +23,36 @@ export interface NewUserForm {
   credits?: number
 }
 
-/** An update: the user as they are now, and the members that changed, as the API names them. */
-export interface UserUpdate {
-  user: UserRow
+/** A change in the making: whose, and the row before and after; null is no user. */
+export interface UserRecord {
+  id: string
+  before: UserRow | null
+  after: UserRow | null
+  /** Members that changed, as the API names them; of a password only that it did. */
+  changed: Members
+}
+
+interface Members {
   before: Record<string, unknown>
   after: Record<string, unknown>
 }
+
+/** What appears with a change, if and only if it is made. */
+export type RecordUser = (change: UserRecord) => Append[]
 
 export interface UserAdmin {
   /** @throws user_not_found */
   get(id: string): Promise<UserRow>
   /** With an opened credit account. @throws validation_error, already_exists, managed_externally */
-  create(form: NewUserForm, actorId: string): Promise<UserRow>
+  create(form: NewUserForm, actorId: string, record: RecordUser): Promise<UserRow>
   /** @throws validation_error, user_not_found, already_exists, last_admin, managed_externally */
-  update(id: string, form: UserForm): Promise<UserUpdate>
+  update(id: string, form: UserForm, record: RecordUser): Promise<UserRow>
   /**
    * Disables the user, removes what is theirs, and leaves a tombstone: in this order, so that after a crash the user
    * is shut out already and can be deleted again.
    * @throws user_not_found, last_admin, managed_externally
    */
-  remove(id: string): Promise<UserRow>
+  remove(id: string, record: RecordUser): Promise<UserRow>
 }
 
 export interface UserAdminParts {
@@ -58,6 +69,8 @@ export interface UserAdminParts {
   /** Each removes one kind of the user's belongings; may be called again after a crash. */
   erasers: readonly ((userId: string) => Promise<unknown>)[]
 }
+
+const NOTHING: Members = { before: {}, after: {} }
 
 /** Administration of users. */
 export function createUserAdmin(parts: UserAdminParts): UserAdmin {
@@ -87,48 +100,52 @@ export function createUserAdmin(parts: UserAdminParts): UserAdmin {
 
   return {
     get,
-    async create({ username, email, role, password, credits = 0 }, actorId) {
+    async create({ username, email, role, password, credits = 0 }, actorId, record) {
       requireOwn()
       // Everything that can be refused, before anything is made.
       accounts.check(credits)
       checkUsername(username)
       checkEmail(normalEmail(email))
       const passwordHash = await passwords.hash(password)
-      const user = await users.create({ username, email, role: roleOf(role), passwordHash })
+      const user = await users.create({ username, email, role: roleOf(role), passwordHash }, (after) =>
+        record({ id: after.id, before: null, after, changed: NOTHING })
+      )
       await accounts.open({ userId: user.id, credits, actorId })
       return user
     },
-    async update(id, form) {
+    async update(id, form, record) {
       const { is_active: _, ...others } = form
       if (Object.values(others).some((value) => value !== undefined)) requireOwn()
       const known = await get(id)
       const change = await changeOf(form)
-      if (Object.keys(change).length === 0) return { user: known, before: {}, after: {} }
+      if (Object.keys(change).length === 0) return known
       if (change.role !== undefined && known.origin === 'token' && change.passwordHash === undefined)
         throw new AppError('managed_externally', {
           detail: "This user's role comes from the tokens of another service."
         })
-      const changed = await users.update(id, change)
-      const user = changed.after
-      const { before, after } = difference(changed)
-      if (change.passwordHash === undefined) return { user, before, after }
-      await parts.endSessions(id)
-      return { user, before, after: { ...after, credentials: 'changed' } }
+      const hasPassword = change.passwordHash !== undefined
+      const { after: user } = await users.update(id, change, ({ before, after }) => {
+        const changed = difference(before, after, hasPassword)
+        return Object.keys(changed.after).length > 0 ? record({ id, before, after, changed }) : []
+      })
+      if (hasPassword) await parts.endSessions(id)
+      return user
     },
-    async remove(id) {
+    async remove(id, record) {
       requireOwn()
-      const before = await get(id)
-      await users.update(id, { isActive: false })
+      const user = await get(id)
+      const deletion = () => record({ id, before: user, after: null, changed: NOTHING })
+      // Recorded when the user is shut out, which may have been before.
+      await users.update(id, { isActive: false }, () => (user.isActive ? deletion() : []))
       for (const erase of erasers) await erase(id)
-      await users.remove(id)
-      return before
+      await users.remove(id, () => (user.isActive ? [] : deletion()))
+      return user
     }
   }
 }
 
 /** The members of the API form that differ. */
-function difference(change: { before: UserRow; after: UserRow }): Pick<UserUpdate, 'before' | 'after'> {
-  const { before: old, after: current } = change
+function difference(old: UserRow, current: UserRow, hasPassword: boolean): Members {
   const rows = [
     ['email', old.email ?? null, current.email ?? null],
     ['role', old.role, current.role],
@@ -137,6 +154,9 @@ function difference(change: { before: UserRow; after: UserRow }): Pick<UserUpdat
   const changed = rows.filter(([, before, after]) => before !== after)
   return {
     before: Object.fromEntries(changed.map(([name, before]) => [name, before])),
-    after: Object.fromEntries(changed.map(([name, , after]) => [name, after]))
+    after: {
+      ...Object.fromEntries(changed.map(([name, , after]) => [name, after])),
+      ...(hasPassword ? { credentials: 'changed' } : {})
+    }
   }
 }

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { Role, UserRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
-import type { Collection, Store } from '../store/port.ts'
+import type { Append, Collection, Store } from '../store/port.ts'
 import type { RoledUser } from './user-roles.ts'
 import { createUserChanges, emailTaken, isTaken, type UserChanges } from './user-changes.ts'
 import { checkEmail, checkUsername, normalEmail, usernameKeyOf } from './user-names.ts'
@@ -30,8 +30,8 @@ export interface UserClaims {
 
 /** The users of the gateway. The find functions never answer a deleted one. */
 export interface Users extends UserChanges {
-  /** @throws validation_error, already_exists */
-  create(user: NewUser): Promise<UserRow>
+  /** What `record` makes of the row appears with it. @throws validation_error, already_exists */
+  create(user: NewUser, record?: (row: UserRow) => Append[]): Promise<UserRow>
   findById(id: string): Promise<UserRow | undefined>
   /** Compared without case. */
   findByUsername(username: string): Promise<UserRow | undefined>
@@ -97,12 +97,12 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
     ...createUserChanges(users, { clock, ids, adminOrigin }),
     findByUsername,
     findByEmail,
-    async create({ username, email, role, passwordHash }) {
+    async create({ username, email, role, passwordHash }, record = () => []) {
       checkUsername(username)
       const address = normalEmail(email)
       checkEmail(address)
       const row: UserRow = { ...newRow(ids.uuid(), username, address), role, origin: 'local', passwordHash }
-      if (await users.insert(row)) return row
+      if (await users.insert(row, record(row))) return row
       if (await isTaken(users, 'email', address)) throw emailTaken()
       throw new AppError('already_exists', { detail: 'Another user has this username.' })
     },

@@ -69,7 +69,8 @@ export async function startKeySet(...first: SigningKey[]): Promise<KeySetServer>
   let requests = 0
   const server = createServer((request, response) => {
     requests++
-    if (failure === 'cut') return void request.socket.destroy()
+    if (failure === 'cut') request.socket.destroy()
+    if (failure === 'cut') return
     const { status, body } = failure ?? { status: 200, body: JSON.stringify({ keys }) }
     response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(body)
   })

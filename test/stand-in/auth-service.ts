@@ -98,8 +98,9 @@ export async function startAuthStandIn({ limit = 100 } = {}): Promise<AuthStandI
   }
 
   function login({ username, password }: Record<string, unknown>): Answer {
-    if (!username || !password) return [400, { error: 'Username and password are required' }]
-    const user = [...users.values()].find((known) => [known.username, known.email].includes(String(username)))
+    if (typeof username !== 'string' || !username || !password)
+      return [400, { error: 'Username and password are required' }]
+    const user = [...users.values()].find((known) => [known.username, known.email].includes(username))
     if (!user || user.password !== password) return [401, { error: 'Invalid credentials' }]
     if (!user.isVerified) return [401, { error: 'Email not verified' }]
     const { id, email, isVerified, role } = user
