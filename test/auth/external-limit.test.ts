@@ -11,6 +11,9 @@ function reply(headers: Record<string, string>): HttpReply {
   return { status: 429, header: (name) => headers[name], text: '' }
 }
 
+/** Resolves when what was published has arrived. */
+const heard = () => new Promise((resolve) => void setImmediate(resolve))
+
 /** What a 429 says, and the seconds that are waited. */
 const WAITS: [headers: Record<string, string>, seconds: number][] = [
   [{ 'retry-after': '7' }, 7],
@@ -33,6 +36,7 @@ t.test('the wait is what the service says, within reason', async (t) => {
     t.equal(await codeOf(() => limit.check()), undefined)
     const { code, params } = limit.reached(reply(headers))
     t.strictSame([code, params.retryAfterSeconds], ['login_rate_limited', seconds], JSON.stringify(headers))
+    await heard()
     clock.advance(seconds * 1000 - 1)
     t.equal(await codeOf(() => limit.check()), 'login_rate_limited')
     clock.advance(1)
@@ -45,11 +49,11 @@ t.test('every process hears of it, and a shorter wait does not end a longer one'
   const bus = createLocalBus(clock)
   const [one, other] = [createServiceLimit(clock, bus), createServiceLimit(clock, bus)]
   one.reached(reply({ 'retry-after': '100' }))
-  await new Promise((resolve) => void setImmediate(resolve))
+  await heard()
   t.equal(other.closedUntilAt, START + 100_000)
   other.reached(reply({ 'retry-after': '5' }))
   t.equal(other.closedUntilAt, START + 100_000)
   for (const odd of ['', 'x', '-1', '9'.repeat(20)]) bus.publish('auth-limit', odd)
-  await new Promise((resolve) => void setImmediate(resolve))
+  await heard()
   t.equal(one.closedUntilAt, START + 100_000, 'messages that are none change nothing')
 })
