@@ -34,7 +34,8 @@ async function isOf(type: FileType, bytes: Buffer): Promise<boolean> {
 
 /** What the first bytes say, and for documents what is in them; empty if nothing is known. */
 async function signatureOf(bytes: Buffer): Promise<string> {
-  const found = (await fileTypeFromBuffer(bytes))?.mime ?? ''
+  // What it cannot parse to its end is nothing that is taken.
+  const found = (await fileTypeFromBuffer(bytes).catch(() => undefined))?.mime ?? ''
   if (found === 'image/apng') return 'image/png'
   if (found === 'application/x-cfb') return hasWordStream(bytes) ? 'application/msword' : found
   // The library asks for three letters of the six.
