@@ -39,6 +39,8 @@ export async function readForm(
   parser.on('file', (field, stream, name, _encoding, mime) => {
     const chunks: Buffer[] = []
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    // A part that is cut off fails beside the parser; unheard, its error would end the process.
+    stream.on('error', (cause) => reject(malformed(cause)))
     stream.on('end', () => form.files.push({ field, name: name ?? '', mime, bytes: Buffer.concat(chunks) }))
   })
   parser.on('filesLimit', () => reject(invalid(['body', 'files'], `may be at most ${maxFiles}`)))

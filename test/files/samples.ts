@@ -83,7 +83,9 @@ export function uploadForm(
   const boundary = 'a-boundary-of-the-tests'
   const head = (disposition: string, type = '') =>
     `--${boundary}\r\nContent-Disposition: form-data; ${disposition}\r\n${type}\r\n`
-  const parts = Object.entries(fields).map(([name, value]) => Buffer.from(`${head(`name="${name}"`)}${value}\r\n`))
+  const parts: Buffer[] = Object.entries(fields).map(([name, value]) =>
+    Buffer.from(`${head(`name="${name}"`)}${value}\r\n`)
+  )
   if (file)
     parts.push(
       Buffer.from(head(`name="${file.field ?? 'file'}"; filename="${file.name}"`, `Content-Type: ${file.mime}\r\n`)),
