@@ -10,8 +10,9 @@ import { createReview, type GrantReview } from '../src/permissions/review.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     permissions: Permissions
-    assignments: Assignments
-    grantReview: GrantReview
+    /** What the caller of this request does with grants. */
+    assignmentsBy(request: FastifyRequest): Assignments
+    grantReviewBy(request: FastifyRequest): GrantReview
     requireGrant: preHandlerAsyncHookHandler
   }
   interface FastifyRequest {
@@ -25,14 +26,40 @@ export default fp(
     const { chatflows, users, clock } = app
     const grants = createGrants(app.store)
     app.decorate('permissions', createPermissions(grants, chatflows))
-    app.decorate('assignments', createAssignments({ grants, chatflows, users, clock }))
-    app.decorate('grantReview', createReview({ grants, chatflows, users, clock }))
+    app.decorate('assignmentsBy', function assignmentsBy(request: FastifyRequest) {
+      const identity = identityOf(request)
+      return createAssignments({
+        grants,
+        chatflows,
+        users,
+        directory: app.directory.known(identity),
+        clock,
+        assignedBy: identity.userId,
+        record: ({ userId: user_id, chatflowId: target, isActive }) => {
+          const change = { before: { user_id, is_active: !isActive }, after: { user_id, is_active: isActive } }
+          return [app.auditWith(request, { action: isActive ? 'grant.assign' : 'grant.remove', target, ...change })]
+        }
+      })
+    })
+    app.decorate('grantReviewBy', function grantReviewBy(request: FastifyRequest) {
+      return createReview({
+        grants,
+        chatflows,
+        users: app.directory.current(identityOf(request)),
+        clock,
+        record: ({ userId: user_id, chatflowId: target, issue, isDeleted }) => {
+          const after = { user_id, is_active: false, is_deleted: isDeleted, issue_type: issue }
+          const change = { before: { user_id, is_active: true }, after }
+          return [app.auditWith(request, { action: 'grant.cleanup', target, ...change })]
+        }
+      })
+    })
     app.decorateRequest('grant', null)
     app.decorate('requireGrant', async function requireGrant(request) {
       request.grant = await app.permissions.require(identityOf(request), chatflowIdOf(request))
     })
   },
-  { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'chatflows'] }
+  { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'audit', 'chatflows'] }
 )
 
 /** The chatflow a request is about: a member of the body or of the path, whichever the route has. */

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { type Ids, sha256Hex } from '../ids.ts'
 import type { AuditRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
-import type { Store } from '../store/port.ts'
+import type { Append, Store } from '../store/port.ts'
 
 /** One change, as the route that made it describes it. */
 export interface AuditEntry {
@@ -22,8 +22,17 @@ export interface AuditFilter {
   action?: string
 }
 
+/** Who made it, and with which request. */
+export interface AuditContext {
+  actorId: string
+  requestId: string
+}
+
 export interface AuditLog {
-  record(entry: AuditEntry & { actorId: string; requestId: string }): Promise<void>
+  /** For a change that is several writes; where it is one, `append` goes with it. */
+  record(entry: AuditEntry & AuditContext): Promise<void>
+  /** The entry as part of the write that makes the change: it is there if and only if the change is. */
+  append(entry: Omit<AuditEntry, 'key'> & AuditContext): Append
   /** Newest first. */
   list(filter: AuditFilter, page: { after?: Position; limit: number }): Promise<AuditRow[]>
   /** All that match behind `start`, newest first, read in pages as the consumer asks for them. */
@@ -47,19 +56,24 @@ export function createAuditLog({ store, clock, ids }: { store: Store; clock: Clo
     return entries.list({ where: { equal }, order, ...(after ? { after } : {}), limit })
   }
 
+  function rowOf({ actorId, requestId, action, target, before, after, key }: AuditEntry & AuditContext): AuditRow {
+    return {
+      id: key === undefined ? ids.uuid() : sha256Hex(JSON.stringify([action, target, key])),
+      actorId,
+      action,
+      target,
+      before: withoutSecrets(before),
+      after: withoutSecrets(after),
+      requestId,
+      createdAt: clock.now()
+    }
+  }
+
   return {
-    async record({ actorId, requestId, action, target, before, after, key }) {
-      await entries.insert({
-        id: key === undefined ? ids.uuid() : sha256Hex(JSON.stringify([action, target, key])),
-        actorId,
-        action,
-        target,
-        before: withoutSecrets(before),
-        after: withoutSecrets(after),
-        requestId,
-        createdAt: clock.now()
-      })
+    async record(entry) {
+      await entries.insert(rowOf(entry))
     },
+    append: (entry) => ({ collection: 'audit_entries', document: rowOf(entry) }),
     list,
     async *all(filter, start) {
       let after = start

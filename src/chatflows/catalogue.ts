@@ -1,6 +1,6 @@
 import { invalid } from '../errors.ts'
 import type { ChatflowRow } from '../store/collections.ts'
-import type { Change, Store } from '../store/port.ts'
+import type { Append, Change, Store } from '../store/port.ts'
 
 /** Keys of overrideConfig that no administrator can open: the gateway sets the one and hides the other. */
 const NEVER_OVERRIDDEN = new Set(['sessionId', 'analytics'])
@@ -29,10 +29,15 @@ export interface Catalogue {
   list(page: { afterId: string | undefined; limit: number }): Promise<ChatflowRow[]>
   stats(): Promise<CatalogueStats>
   /**
-   * Answers the row as it is now; undefined for an unknown id.
+   * Answers the row as it is now; undefined for an unknown id. What `record` makes of the row before and after appears
+   * with the change.
    * @throws validation_error for an amount with more than six decimals, a floor above the ceiling, or a closed key
    */
-  patch(chatflowId: string, patch: ChatflowPatch): Promise<ChatflowRow | undefined>
+  patch(
+    chatflowId: string,
+    patch: ChatflowPatch,
+    record?: (before: ChatflowRow, after: ChatflowRow) => Append[]
+  ): Promise<ChatflowRow | undefined>
 }
 
 export interface CatalogueOptions {
@@ -93,10 +98,13 @@ export function createCatalogue({ store, toMicro, priceRule = PRICE_RULE }: Cata
       return { total: active + deleted + error, active, deleted, error }
     },
 
-    async patch(chatflowId, patch) {
+    async patch(chatflowId, patch, record = () => []) {
       const { set, unset } = changeOf(patch)
-      const isChange = unset.length + Object.keys(set).length > 0
-      if (isChange) await rows.update(chatflowId, {}, { set, unset })
+      const before = await rows.get(chatflowId)
+      if (before === undefined || unset.length + Object.keys(set).length === 0) return before
+      const kept = Object.entries(before).filter(([name]) => !unset.includes(name))
+      const after = { ...(Object.fromEntries(kept) as unknown as ChatflowRow), ...set }
+      await rows.update(chatflowId, {}, { set, unset }, record(before, after))
       return rows.get(chatflowId)
     }
   }

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { AccountingAccountRow } from '../store/accounting-rows.ts'
 import type { HoldState, LedgerEntryRow } from '../store/collections.ts'
-import type { Store } from '../store/port.ts'
+import type { Append, Store } from '../store/port.ts'
 import type { Balance, Customer } from './accounting-client.ts'
 import { availableOf, chargeOf, reservationWithin } from './accounting-writes.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
@@ -17,8 +17,8 @@ export interface AccountingHolds extends HoldEnds {
   as(customer: Customer): Holds
   /** The account, made if need be; it says nothing of the balance. */
   open(accountId: string): Promise<AccountingAccountRow>
-  /** Frozen accounts start no predictions; what runs is settled. False if it was so already, or is no account. */
-  setFrozen(accountId: string, isFrozen: boolean): Promise<boolean>
+  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already, or is no account. */
+  setFrozen(accountId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 
 export interface AccountingHoldsOptions {
@@ -156,9 +156,10 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
       reserve: (reservation) => reserve(customer, reservation),
       extend: (hold, addMicro) => extend(customer, hold, addMicro)
     }),
-    setFrozen(accountId, isFrozen) {
+    setFrozen(accountId, isFrozen, append = []) {
       const [from, to] = isFrozen ? ['active', 'frozen'] : ['frozen', 'active']
-      return accounts.update(accountId, { equal: { status: from } }, { set: { status: to, updatedAt: clock.now() } })
+      const change = { set: { status: to, updatedAt: clock.now() } }
+      return accounts.update(accountId, { equal: { status: from } }, change, append)
     }
   }
 }

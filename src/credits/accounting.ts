@@ -103,9 +103,9 @@ export function createAccounting(options: AccountingOptions): Accounting {
       })
       return chargePage(found, limit)
     },
-    async setFrozen(userId, isFrozen) {
+    async setFrozen(userId, isFrozen, append) {
       await holds.open(userId)
-      return holds.setFrozen(userId, isFrozen)
+      return holds.setFrozen(userId, isFrozen, append)
     },
     async record(usage, hold, customer) {
       const { expiresAt = 0, bearer } = customer

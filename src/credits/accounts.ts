@@ -1,4 +1,5 @@
 import type { Static } from '../schema.ts'
+import type { Append } from '../store/port.ts'
 import type { Customer } from './accounting-tokens.ts'
 import type { Ledger } from './ledger.ts'
 import { type Balance, balanceView, entriesQuery, type TransactionPage, transactionPage } from './view.ts'
@@ -12,8 +13,8 @@ export interface CreditAccounts {
     userId: string,
     page: { limit: number; cursor: string | undefined }
   ): Promise<Static<typeof TransactionPage>>
-  /** Frozen accounts start no predictions; what runs is settled. False if it was so already. */
-  setFrozen(userId: string, isFrozen: boolean): Promise<boolean>
+  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already. */
+  setFrozen(userId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 
 /** The accounts of the ledger; each is opened when it is first looked at. */
@@ -29,9 +30,9 @@ export function createLedgerAccounts({
     async transactions(userId, { limit, cursor }) {
       return transactionPage(await ledger.entries(userId, entriesQuery(limit, cursor)), limit)
     },
-    async setFrozen(userId, isFrozen) {
+    async setFrozen(userId, isFrozen, append) {
       await ledger.open(userId, openingMicro)
-      return ledger.setFrozen(userId, isFrozen)
+      return ledger.setFrozen(userId, isFrozen, append)
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { AppError, invalid } from '../errors.ts'
 import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
-import type { Guard, Store } from '../store/port.ts'
+import type { Append, Guard, Store } from '../store/port.ts'
 import { persist } from './persist.ts'
 
 const OPENING_KEY = 'opening'
@@ -39,8 +39,8 @@ export interface Grants {
   change(accountId: string, change: CreditChange): Promise<Changed>
   /** Makes the target what is available, by one adjustment. @throws as change */
   setAvailable(accountId: string, change: TargetChange): Promise<Changed>
-  /** Frozen accounts start no predictions; what runs is settled. False if it was so already, or is no account. */
-  setFrozen(accountId: string, isFrozen: boolean): Promise<boolean>
+  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already, or is no account. */
+  setFrozen(accountId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 
 /** One entry in the making: what it says, and what must still be true of the account. */
@@ -128,9 +128,10 @@ export function createGrants({ store, clock }: { store: Store; clock: Clock }): 
     open,
     change,
     setAvailable,
-    setFrozen(accountId, isFrozen) {
+    setFrozen(accountId, isFrozen, append = []) {
       const [from, to] = isFrozen ? ['active', 'frozen'] : ['frozen', 'active']
-      return accounts.update(accountId, { equal: { status: from } }, { set: { status: to, updatedAt: clock.now() } })
+      const turned = { set: { status: to, updatedAt: clock.now() } }
+      return accounts.update(accountId, { equal: { status: from } }, turned, append)
     }
   }
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { ChatflowRow, UserRow } from '../store/collections.ts'
-import type { Assignment, Grants } from './grants.ts'
+import type { Append } from '../store/port.ts'
+import type { Assignment, GrantKey, Grants } from './grants.ts'
 import { findAny, findNamed, labelOf, type UserName, type UserSource } from './naming.ts'
 import type { ChatflowSource } from './permissions.ts'
 
@@ -16,16 +17,12 @@ export interface Outcome<S extends string> {
 
 export type Failure = UserName & { status: 'Failed'; code: string; message: string }
 
-/** What administrators do with grants. */
+/** What an administrator does with grants. */
 export interface Assignments {
   /** @throws chatflow_not_found, user_not_found */
-  assign(chatflowId: string, name: UserName, assignedBy: string): Promise<Outcome<Assignment>>
+  assign(chatflowId: string, name: UserName): Promise<Outcome<Assignment>>
   /** One result per name, in their order. @throws chatflow_not_found */
-  assignAll(
-    chatflowId: string,
-    names: UserName[],
-    assignedBy: string
-  ): Promise<{ successes: Outcome<Assignment>[]; failures: Failure[] }>
+  assignAll(chatflowId: string, names: UserName[]): Promise<{ successes: Outcome<Assignment>[]; failures: Failure[] }>
   /** @throws chatflow_not_found, user_not_found, assignment_not_found */
   remove(chatflowId: string, user: UserName | { any: string }): Promise<Outcome<'Deactivated'>>
 }
@@ -33,12 +30,21 @@ export interface Assignments {
 export interface AssignmentOptions {
   grants: Grants
   chatflows: ChatflowSource
+  /** Users that are known here. */
   users: UserSource
+  /** The same, and users that somebody else knows. */
+  directory: UserSource
   clock: Clock
+  /** Id of the administrator. */
+  assignedBy: string
+  /** What appears with a grant that was given or taken away. */
+  record(change: GrantKey & { isActive: boolean }): Append[]
 }
 
 /** Assigning and removing, with users found by the name an administrator gave; the grant knows only their id. */
-export function createAssignments({ grants, chatflows, users, clock }: AssignmentOptions): Assignments {
+export function createAssignments(options: AssignmentOptions): Assignments {
+  const { grants, chatflows, users, directory, clock, assignedBy, record } = options
+
   async function known(chatflowId: string): Promise<ChatflowRow> {
     const chatflow = await chatflows.get(chatflowId)
     if (chatflow === undefined) throw new AppError('chatflow_not_found')
@@ -51,21 +57,23 @@ export function createAssignments({ grants, chatflows, users, clock }: Assignmen
     return chatflow
   }
 
-  async function assignOne(chatflow: ChatflowRow, name: UserName, assignedBy: string): Promise<Outcome<Assignment>> {
-    const user = await findNamed(users, name)
+  async function assignOne(chatflow: ChatflowRow, name: UserName): Promise<Outcome<Assignment>> {
+    const user = await findNamed(directory, name)
     if (user === undefined) throw new AppError('user_not_found')
-    const status = await grants.assign({ userId: user.id, chatflowId: chatflow.id }, { assignedBy, now: clock.now() })
+    const key = { userId: user.id, chatflowId: chatflow.id }
+    const append = record({ ...key, isActive: true })
+    const status = await grants.assign(key, { assignedBy, now: clock.now(), append })
     const done = status === 'No Action' ? 'had access already' : 'has access now'
     return outcome(user, status, `${labelOf(user)} ${done}: ${chatflow.name}`)
   }
 
   return {
-    assign: async (chatflowId, name, assignedBy) => assignOne(await present(chatflowId), name, assignedBy),
+    assign: async (chatflowId, name) => assignOne(await present(chatflowId), name),
 
-    async assignAll(chatflowId, names, assignedBy) {
+    async assignAll(chatflowId, names) {
       const chatflow = await present(chatflowId)
       const results = await Promise.all(
-        names.map((name) => assignOne(chatflow, name, assignedBy).catch((error: unknown) => failure(name, error)))
+        names.map((name) => assignOne(chatflow, name).catch((error: unknown) => failure(name, error)))
       )
       const successes = results.flatMap((result) => (result.status === 'Failed' ? [] : [result]))
       const failures = results.flatMap((result) => (result.status === 'Failed' ? [result] : []))
@@ -77,9 +85,10 @@ export function createAssignments({ grants, chatflows, users, clock }: Assignmen
       const user = 'any' in name ? await findAny(users, name.any) : await findNamed(users, name)
       // The grant of a user who is gone can still be removed by id.
       const id = user?.id ?? ('any' in name ? name.any : name.user_id)
-      const isRemoved = id !== undefined && (await grants.revoke({ userId: id, chatflowId }, clock.now()))
-      if (id === undefined || (!isRemoved && user === undefined)) throw new AppError('user_not_found')
-      if (!isRemoved) throw new AppError('assignment_not_found')
+      if (id === undefined) throw new AppError('user_not_found')
+      const key = { userId: id, chatflowId }
+      const isRemoved = await grants.revoke(key, clock.now(), { append: record({ ...key, isActive: false }) })
+      if (!isRemoved) throw new AppError(user === undefined ? 'user_not_found' : 'assignment_not_found')
       const gone = user ?? { id, username: null }
       return outcome(gone, 'Deactivated', `${labelOf(gone)} has no access any more: ${chatflow.name}`)
     }

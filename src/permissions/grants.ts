@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import { collect } from '../store/collect.ts'
 import type { GrantRow } from '../store/collections.ts'
-import type { Guard, Store } from '../store/port.ts'
+import type { Append, Guard, Store } from '../store/port.ts'
 
 const PAGE = 500
 const MAX_TRIES = 10
@@ -14,15 +14,20 @@ export interface GrantKey {
   chatflowId: string
 }
 
+/** Documents that appear with a change of a grant, if and only if it is one. */
+export interface With {
+  append?: Append[]
+}
+
 /** The grants: one row per user and chatflow. A revoked one stays, inactive, and is reactivated by the next assignment. */
 export interface Grants {
   find(key: GrantKey): Promise<GrantRow | undefined>
   /** Of many at once, one outcome: the storage decides who was first. `assignedBy` is the id of the administrator. */
-  assign(key: GrantKey, by: { assignedBy: string; now: number }): Promise<Assignment>
+  assign(key: GrantKey, by: { assignedBy: string; now: number } & With): Promise<Assignment>
   /** False if there is no active grant. */
-  revoke(key: GrantKey, now: number): Promise<boolean>
-  /** Removes the row itself; false if there is no active grant. */
-  erase(key: GrantKey): Promise<boolean>
+  revoke(key: GrantKey, now: number, more?: With): Promise<boolean>
+  /** Revokes, and removes the row itself; false if there is no active grant. */
+  erase(key: GrantKey, now: number, more?: With): Promise<boolean>
   /** Active grants of a user, by chatflow id, behind `afterId`. */
   ofUser(userId: string, page: { afterId: string | undefined; limit: number }): Promise<GrantRow[]>
   /** Active grants of a chatflow, oldest first, behind the grant of `after.userId`; `limit` may be any number. */
@@ -49,6 +54,11 @@ export function createGrants(store: Store): Grants {
     row ? { after: { value: row.assignedAt, id: grantId({ userId: row.userId, chatflowId }) } } : {}
   const behind = (id: string | undefined) => (id === undefined ? {} : { after: { value: id, id } })
 
+  async function revoke(key: GrantKey, now: number, { append = [] }: With = {}): Promise<boolean> {
+    const isActive: Guard = { equal: { isActive: true } }
+    return rows.update(grantId(key), isActive, { set: { isActive: false, updatedAt: now } }, append)
+  }
+
   async function* active(chatflowId?: string) {
     const where: Guard = { equal: { isActive: true, ...(chatflowId === undefined ? {} : { chatflowId }) } }
     let last: string | undefined
@@ -63,22 +73,25 @@ export function createGrants(store: Store): Grants {
   return {
     find: (key) => rows.get(grantId(key)),
 
-    async assign(key, { assignedBy, now }) {
+    async assign(key, { assignedBy, now, append = [] }) {
       const id = grantId(key)
       const fresh = { isActive: true, assignedAt: now, assignedBy, updatedAt: now }
       // Each turn loses only to somebody who changed the row in between.
       for (let tries = 0; tries < MAX_TRIES; tries++) {
-        if (await rows.insert({ id, ...key, ...fresh })) return 'Assigned'
-        if (await rows.update(id, { equal: { isActive: false } }, { set: fresh })) return 'Reactivated'
+        if (await rows.insert({ id, ...key, ...fresh }, append)) return 'Assigned'
+        if (await rows.update(id, { equal: { isActive: false } }, { set: fresh }, append)) return 'Reactivated'
         if ((await rows.get(id))?.isActive) return 'No Action'
       }
       throw new AppError('overloaded')
     },
 
-    revoke: (key, now) =>
-      rows.update(grantId(key), { equal: { isActive: true } }, { set: { isActive: false, updatedAt: now } }),
+    revoke,
 
-    erase: (key) => rows.remove(grantId(key), { equal: { isActive: true } }),
+    async erase(key, now, more) {
+      if (!(await revoke(key, now, more))) return false
+      await rows.remove(grantId(key), { equal: { isActive: false } })
+      return true
+    },
 
     ofUser: (userId, { afterId, limit }) =>
       rows.list({

@@ -1,7 +1,8 @@
 import { type Clock, isoInstant } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { GrantRow } from '../store/collections.ts'
-import type { Grants } from './grants.ts'
+import type { Append } from '../store/port.ts'
+import type { GrantKey, Grants } from './grants.ts'
 import type { UserSource } from './naming.ts'
 import type { ChatflowSource } from './permissions.ts'
 
@@ -18,6 +19,8 @@ const issues = {
 } as const
 
 export type Issue = keyof typeof issues
+
+type UserState = 'missing' | 'disabled' | 'active'
 
 /** Result of an audit; the members are those of the API. */
 export interface GrantAudit {
@@ -67,27 +70,47 @@ export interface GrantReview {
 export interface ReviewOptions {
   grants: Grants
   chatflows: ChatflowSource
+  /** As whoever keeps the users knows them now. */
   users: UserSource
   clock: Clock
+  /** What appears with a grant that is ended. */
+  record?(change: GrantKey & { issue: Issue; isDeleted: boolean }): Append[]
 }
 
 /** The review of the grants in this store. */
-export function createReview({ grants, chatflows, users, clock }: ReviewOptions): GrantReview {
+export function createReview({ grants, chatflows, users, clock, record = () => [] }: ReviewOptions): GrantReview {
   /** What is wrong with each active grant; nothing for a good one. A failing look-up fails the whole, it counts nobody as missing. */
   async function* examine(chatflowIds: readonly string[] | undefined) {
+    // A user with many grants is looked up once: that may be a call to another service.
+    const states = new Map<string, UserState>()
+    const stateOf = async (userId: string) => {
+      const state = states.get(userId) ?? (await lookUp(userId))
+      states.set(userId, state)
+      return state
+    }
     for (const id of chatflowIds ?? [])
       if ((await chatflows.get(id)) === undefined) throw new AppError('chatflow_not_found')
     for (const chatflowId of chatflowIds ? new Set(chatflowIds) : [undefined]) {
-      for await (const grant of grants.active(chatflowId)) yield { grant, ...(await findingOf(grant)) }
+      for await (const grant of grants.active(chatflowId))
+        yield { grant, ...(await findingOf(grant, await stateOf(grant.userId))) }
     }
   }
 
-  async function findingOf(grant: GrantRow): Promise<{ issue: Issue | undefined; chatflowName: string | null }> {
-    const [user, chatflow] = await Promise.all([users.findById(grant.userId), chatflows.get(grant.chatflowId)])
+  async function lookUp(userId: string): Promise<UserState> {
+    const user = await users.findById(userId)
+    if (user === undefined) return 'missing'
+    return user.isActive ? 'active' : 'disabled'
+  }
+
+  async function findingOf(
+    grant: GrantRow,
+    user: UserState
+  ): Promise<{ issue: Issue | undefined; chatflowName: string | null }> {
+    const chatflow = await chatflows.get(grant.chatflowId)
     const chatflowName = chatflow?.name ?? null
-    if (user === undefined) return { issue: 'user_not_found', chatflowName }
+    if (user === 'missing') return { issue: 'user_not_found', chatflowName }
     if (chatflow === undefined || chatflow.status === 'deleted') return { issue: 'chatflow_deleted', chatflowName }
-    return { issue: user.isActive ? undefined : 'user_inactive', chatflowName }
+    return { issue: user === 'active' ? undefined : 'user_inactive', chatflowName }
   }
 
   return {
@@ -129,7 +152,9 @@ export function createReview({ grants, chatflows, users, clock }: ReviewOptions)
         invalid++
         if (isDryRun) continue
         try {
-          if (await (isDeletion ? grants.erase(grant) : grants.revoke(grant, now))) changed++
+          const { userId, chatflowId } = grant
+          const more = { append: record({ userId, chatflowId, issue, isDeleted: isDeletion }) }
+          if (await (isDeletion ? grants.erase(grant, now, more) : grants.revoke(grant, now, more))) changed++
         } catch {
           errors.push({ user_id: grant.userId, chatflow_id: grant.chatflowId, error: 'could not be written' })
         }

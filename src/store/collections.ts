@@ -274,7 +274,8 @@ export const collections: CollectionSpec[] = [
   { name: 'requests', indexes: [['expiresAt']] },
   {
     name: 'audit_entries',
-    indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']]
+    indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']],
+    appendedFrom: ['users', 'chatflows', 'grants', 'accounts', 'accounting_accounts']
   }
 ]
 

@@ -152,8 +152,8 @@ export default (async function adminCreditRoutes(app) {
       const { id } = await app.userAdmin.get(request.params.id)
       const { frozen } = request.body
       const turned = { before: { frozen: !frozen }, after: { frozen } }
-      if (await app.creditAccounts.setFrozen(id, frozen))
-        await app.audit(request, { action: 'credits.freeze', target: id, ...turned })
+      const entry = app.auditWith(request, { action: 'credits.freeze', target: id, ...turned })
+      await app.creditAccounts.setFrozen(id, frozen, [entry])
       return { user_id: id, frozen }
     }
   )

@@ -86,9 +86,15 @@ export default (async function userRoutes(app) {
       }
     },
     async function createUser(request, reply) {
-      const user = await app.userAdmin.create(request.body, identityOf(request).userId)
-      const after = { ...userView(user), credits: request.body.credits ?? 0 }
-      await app.audit(request, { action: 'user.create', target: user.id, before: null, after })
+      const { credits = 0 } = request.body
+      const user = await app.userAdmin.create(request.body, identityOf(request).userId, ({ id: target, after }) => [
+        app.auditWith(request, {
+          action: 'user.create',
+          target,
+          before: null,
+          after: after && { ...userView(after), credits }
+        })
+      ])
       return reply.code(201).send(userView(user))
     }
   )
@@ -107,9 +113,9 @@ export default (async function userRoutes(app) {
       }
     },
     async function updateUser(request) {
-      const { user, before, after } = await app.userAdmin.update(request.params.id, request.body)
-      if (Object.keys(after).length > 0)
-        await app.audit(request, { action: 'user.update', target: user.id, before, after })
+      const user = await app.userAdmin.update(request.params.id, request.body, ({ id: target, changed }) => [
+        app.auditWith(request, { action: 'user.update', target, ...changed })
+      ])
       return userView(user)
     }
   )
@@ -128,8 +134,9 @@ export default (async function userRoutes(app) {
     },
     async function deleteUser(request) {
       const { id } = request.params
-      const user = await app.userAdmin.remove(id)
-      await app.audit(request, { action: 'user.delete', target: id, before: userView(user), after: null })
+      await app.userAdmin.remove(id, ({ before }) => [
+        app.auditWith(request, { action: 'user.delete', target: id, before: before && userView(before), after: null })
+      ])
       return { message: 'User deleted.', user_id: id }
     }
   )

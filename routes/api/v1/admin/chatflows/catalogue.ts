@@ -89,13 +89,13 @@ export default (async function adminCatalogue(app) {
       }
     },
     async function update(request) {
-      const before = await known(request.params.chatflow_id)
-      const after = (await app.chatflows.patch(before.id, request.body)) ?? before
-      if (Object.keys(request.body).length > 0) {
+      const target = request.params.chatflow_id
+      const chatflow = await app.chatflows.patch(target, request.body, (before, after) => {
         const change = { before: settingsOf(before), after: settingsOf(after) }
-        await app.audit(request, { action: 'chatflow.update', target: before.id, ...change })
-      }
-      return shownTo(identityOf(request).userId, after)
+        return [app.auditWith(request, { action: 'chatflow.update', target, ...change })]
+      })
+      if (chatflow === undefined) throw new AppError('chatflow_not_found')
+      return shownTo(identityOf(request).userId, chatflow)
     }
   )
 } satisfies FastifyPluginAsyncTypebox)

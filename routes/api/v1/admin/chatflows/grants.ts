@@ -1,12 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
-import { identityOf } from '../../../../../src/auth/identity.ts'
 import { ArrayQuery, ChatflowParams } from '../../../../../src/chatflows/schemas.ts'
 import { isoInstant } from '../../../../../src/clock.ts'
 import { AppError, invalid } from '../../../../../src/errors.ts'
 import { nextLink } from '../../../../../src/next-link.ts'
-import type { Outcome } from '../../../../../src/permissions/assignments.ts'
-import type { Assignment } from '../../../../../src/permissions/grants.ts'
 import { onlyName, type UserName } from '../../../../../src/permissions/naming.ts'
 import {
   AssignedBody,
@@ -32,20 +28,6 @@ export default (async function adminGrants(app) {
     const user = await app.users.findById(userId)
     const { username = null, email = null } = user ?? {}
     return { user_id: userId, username, email, assigned_at: isoInstant(assignedAt), assigned_by: assignedBy }
-  }
-
-  async function recordAssigned(request: FastifyRequest, target: string, { user_id, status }: Outcome<Assignment>) {
-    if (status === 'No Action') return
-    const before = { user_id, is_active: false }
-    await app.audit(request, { action: 'grant.assign', target, before, after: { user_id, is_active: true } })
-  }
-
-  async function remove(request: FastifyRequest, chatflowId: string, name: UserName | { any: string }) {
-    const removed = await app.assignments.remove(chatflowId, name)
-    const { user_id } = removed
-    const change = { before: { user_id, is_active: true }, after: { user_id, is_active: false } }
-    await app.audit(request, { action: 'grant.remove', target: chatflowId, ...change })
-    return removed
   }
 
   app.get(
@@ -90,11 +72,7 @@ export default (async function adminGrants(app) {
       }
     },
     async function assign(request) {
-      const chatflowId = request.params.chatflow_id
-      const name = onlyName(request.body)
-      const assigned = await app.assignments.assign(chatflowId, name, identityOf(request).userId)
-      await recordAssigned(request, chatflowId, assigned)
-      return assigned
+      return app.assignmentsBy(request).assign(request.params.chatflow_id, onlyName(request.body))
     }
   )
 
@@ -113,7 +91,6 @@ export default (async function adminGrants(app) {
     },
     async function assignMany(request) {
       const { emails, usernames, user_ids } = request.body
-      const chatflowId = request.params.chatflow_id
       const names: UserName[] = [
         ...(emails ?? []).map((email) => ({ email })),
         ...(usernames ?? []).map((username) => ({ username })),
@@ -121,8 +98,8 @@ export default (async function adminGrants(app) {
       ]
       if (names.length === 0 || names.length > MAX_NAMES)
         throw invalid(['body', 'users'], `must be 1 to ${MAX_NAMES} in emails, usernames and user_ids together`)
-      const { successes, failures } = await app.assignments.assignAll(chatflowId, names, identityOf(request).userId)
-      await Promise.all(successes.map((assigned) => recordAssigned(request, chatflowId, assigned)))
+      const { chatflow_id: chatflowId } = request.params
+      const { successes, failures } = await app.assignmentsBy(request).assignAll(chatflowId, names)
       const message = `${successes.length} assigned, ${failures.length} failed.`
       return { successful_assignments: successes, failed_assignments: failures, message }
     }
@@ -143,7 +120,7 @@ export default (async function adminGrants(app) {
       }
     },
     async function removeNamed(request) {
-      return remove(request, request.params.chatflow_id, onlyName(request.query, request.body))
+      return app.assignmentsBy(request).remove(request.params.chatflow_id, onlyName(request.query, request.body))
     }
   )
 
@@ -160,7 +137,8 @@ export default (async function adminGrants(app) {
       }
     },
     async function removeAny(request) {
-      return remove(request, request.params.chatflow_id, { any: request.params.user })
+      const { chatflow_id: chatflowId, user } = request.params
+      return app.assignmentsBy(request).remove(chatflowId, { any: user })
     }
   )
 } satisfies FastifyPluginAsyncTypebox)

@@ -22,7 +22,7 @@ export default (async function adminGrantReview(app) {
       }
     },
     async function auditGrants(request) {
-      return app.grantReview.audit(request.query.chatflow_id)
+      return app.grantReviewBy(request).audit(request.query.chatflow_id)
     }
   )
 
@@ -42,13 +42,7 @@ export default (async function adminGrantReview(app) {
       const { action, chatflow_ids, dry_run: isDryRun = true, force = false } = request.body
       if (action === 'delete_invalid' && !isDryRun && !force)
         throw invalid(['body', 'force'], 'must be true to delete assignments')
-      const result = await app.grantReview.cleanup({ action, chatflowIds: chatflow_ids ?? undefined, isDryRun })
-      const { records_deactivated, records_deleted } = result
-      if (records_deactivated + records_deleted > 0) {
-        const after = { records_deactivated, records_deleted, chatflow_ids: chatflow_ids ?? null }
-        await app.audit(request, { action: 'grant.cleanup', target: 'grants', before: null, after })
-      }
-      return result
+      return app.grantReviewBy(request).cleanup({ action, chatflowIds: chatflow_ids ?? undefined, isDryRun })
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
