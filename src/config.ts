@@ -157,16 +157,20 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     },
     credits: { openingMicro, priceMicro },
     accounting,
-    warnings: warningsOf(env)
+    warnings: warningsOf(env, auth)
   })
 }
 
-function warningsOf(env: Record<string, string>): string[] {
+function warningsOf(env: Record<string, string>, { mode }: AuthConfig): string[] {
+  const isSecretless = env.JWT_ACCESS_SECRET === undefined && env.JWT_SECRET_KEY === undefined
   const isShared = env.MONGODB_URL !== undefined && env.JWT_SECRET_KEY === undefined
   return [
     ...(env.DATABASE_URL === undefined ? [] : ['DATABASE_URL is ignored: PostgreSQL is not supported.']),
     ...(isShared
       ? ['JWT_SECRET_KEY is unset: every DATA_DIR generates its own, and other processes refuse its tokens.']
+      : []),
+    ...(mode === 'external' && isSecretless
+      ? ['JWT_ACCESS_SECRET is unset: the tokens of the auth service are refused, and nobody can log in.']
       : [])
   ]
 }

@@ -142,6 +142,13 @@ t.test('a PostgreSQL address is a warning without the address', async (t) => {
   t.notMatch(warnings[0], /secret/)
 })
 
+t.test('an auth service whose tokens cannot be verified is a warning', async (t) => {
+  const EXTERNAL_AUTH_URL = 'http://auth'
+  t.match(loadConfig({ EXTERNAL_AUTH_URL }).warnings, [/^JWT_ACCESS_SECRET is unset/])
+  for (const name of ['JWT_ACCESS_SECRET', 'JWT_SECRET_KEY'])
+    t.strictSame(loadConfig({ EXTERNAL_AUTH_URL, [name]: 'x'.repeat(40) }).warnings, [])
+})
+
 t.test('all problems are told at once', async (t) => {
   const wrong = { PORT: 'x', LOG_LEVEL: 'loud', ADMIN_PASSWORD: 'short', CORS_ORIGINS: 'x', FLOWISE_API_URL: 'ftp://x' }
   const told = problemsOf(wrong)

@@ -13,6 +13,8 @@ export const createAdmin: Command = {
   summary: 'makes an administrator and prints the password; the gateway must be stopped',
   async run({ arguments: [username = '', email = ''] }) {
     const config = loadConfigFromProcess()
+    if (config.auth.mode === 'external')
+      throw new Error('Users are managed by the service of EXTERNAL_AUTH_URL: make the administrator there.')
     process.umask(0o077)
     const ids = createIds()
     const store = await openStore(config, { mode: 'serve' })

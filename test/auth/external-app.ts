@@ -23,7 +23,7 @@ export async function buildExternalApp(
 ): Promise<ExternalApp> {
   const service = await startAuthStandIn({ limit })
   t.teardown(() => service.close())
-  service.add({ ...ADMIN, role: 'Admin' })
+  service.add({ ...ADMIN, role: 'admin' })
   const test = await buildTestApp(t, {
     ...options,
     env: {

@@ -9,7 +9,7 @@ async function post(
 ): Promise<{ status: number; json: Record<string, string> }> {
   const headers = { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) }
   const reply = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
-  return { status: reply.status, json: await reply.json() }
+  return { status: reply.status, json: (await reply.json()) as Record<string, string> }
 }
 
 t.test('a process makes no administrator of its own; a logout that nobody heard survives kill -9', async (t) => {
