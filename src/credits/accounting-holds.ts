@@ -17,7 +17,10 @@ export interface AccountingHolds extends HoldEnds {
   as(customer: Customer): Holds
   /** The account, made if need be; it says nothing of the balance. */
   open(accountId: string): Promise<AccountingAccountRow>
-  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already, or is no account. */
+  /**
+   * Frozen accounts start no predictions; what runs is settled. `append` appears with the change.
+   * False if it was so already, or is no account.
+   */
   setFrozen(accountId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 

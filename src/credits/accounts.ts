@@ -13,7 +13,10 @@ export interface CreditAccounts {
     userId: string,
     page: { limit: number; cursor: string | undefined }
   ): Promise<Static<typeof TransactionPage>>
-  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already. */
+  /**
+   * Frozen accounts start no predictions; what runs is settled. `append` appears with the change.
+   * False if it was so already.
+   */
   setFrozen(userId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 

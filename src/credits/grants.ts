@@ -39,7 +39,10 @@ export interface Grants {
   change(accountId: string, change: CreditChange): Promise<Changed>
   /** Makes the target what is available, by one adjustment. @throws as change */
   setAvailable(accountId: string, change: TargetChange): Promise<Changed>
-  /** Frozen accounts start no predictions; what runs is settled. `append` appears with the change. False if it was so already, or is no account. */
+  /**
+   * Frozen accounts start no predictions; what runs is settled. `append` appears with the change.
+   * False if it was so already, or is no account.
+   */
   setFrozen(accountId: string, isFrozen: boolean, append?: Append[]): Promise<boolean>
 }
 
