@@ -4,7 +4,7 @@ import { createDirectory, type UserDirectory } from '../src/auth/external-direct
 import { createServiceLimit } from '../src/auth/external-limit.ts'
 import { createExternalLogins } from '../src/auth/external-logins.ts'
 import { createLogouts } from '../src/auth/external-logout.ts'
-import { createAuthService } from '../src/auth/external-service.ts'
+import { createAuthService } from '../src/auth/external-calls.ts'
 import { createExternalUsers } from '../src/auth/external-users.ts'
 import { createHttpCaller, type HttpCaller } from '../src/auth/http-call.ts'
 import { createAuthenticator, type Identity, type VerifyToken } from '../src/auth/identity.ts'

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { UserRow } from '../store/collections.ts'
-import type { AuthService } from './external-service.ts'
+import type { AuthService } from './external-calls.ts'
 import type { ExternalUser } from './external-user.ts'
 import type { ExternalUsers } from './external-users.ts'
 import { unavailable } from './http-call.ts'

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Store } from '../store/port.ts'
 import { AppError } from '../errors.ts'
-import type { AuthService } from './external-service.ts'
+import type { AuthService } from './external-calls.ts'
 import type { ServiceLimit } from './external-limit.ts'
 import type { Sealer } from './sealed.ts'
 import type { ServiceFamilyRow } from './sessions.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createDirectory } from '../../src/auth/external-directory.ts'
 import { createServiceLimit } from '../../src/auth/external-limit.ts'
-import { createAuthService } from '../../src/auth/external-service.ts'
+import { createAuthService } from '../../src/auth/external-calls.ts'
 import { type ExternalUser, readExternalUser } from '../../src/auth/external-user.ts'
 import { createExternalUsers } from '../../src/auth/external-users.ts'
 import { createHttpCaller } from '../../src/auth/http-call.ts'
