@@ -20,9 +20,9 @@ export function upload(
   { request }: Pick<TestApp, 'request'>,
   token: string,
   file: Parameters<typeof uploadForm>[0],
-  { fields = {}, url = FILES }: { fields?: Record<string, string>; url?: string } = {}
+  { fields = {} }: { fields?: Record<string, string> } = {}
 ) {
-  return request('POST', url, { token, ...uploadForm(file, fields) })
+  return request('POST', FILES, { token, ...uploadForm(file, fields) })
 }
 
 /** A text file of this many bytes. */

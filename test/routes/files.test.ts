@@ -95,6 +95,13 @@ t.test('a second file is one too many', async (t) => {
   t.match(await keptFiles(gateway, gateway.user.id), NOTHING)
 })
 
+t.test('the other address of an upload does the same', async (t) => {
+  const { request, user, get } = await start(t)
+  const reply = await request('POST', '/api/v1/chat/upload', { token: user.token, ...uploadForm(textFile(3)) })
+  t.match([reply.statusCode, reply.json()], [201, { name: 'a.txt', mime: 'text/plain', size: 3 }])
+  t.equal((await get(reply.json().file_id)).body, 'xxx')
+})
+
 t.test('names cannot break out of anything', async (t) => {
   const { taken, get } = await start(t)
   for (const [given, ascii, encoded] of [
@@ -196,7 +203,7 @@ t.test('the files of a session, in pages; addresses as clients reach them', asyn
     ids.push(await taken(textFile(3, name), { fields: { session_id: 's1' } }))
   await taken(textFile(3), { fields: { session_id: '' } })
   const image = { name: 'd.png', mime: 'image/png', bytes: await picture().png().toBuffer() }
-  ids.push(await taken(image, { fields: { session_id: 's1' }, url: '/api/v1/chat/upload' }))
+  ids.push(await taken(image, { fields: { session_id: 's1' } }))
   const list = (query = '', token = user.token) => request('GET', `${FILES}/session/s1${query}`, { token })
   const first = (await list('?limit=3')).json()
   t.match(first, { session_id: 's1', count: 3 })
