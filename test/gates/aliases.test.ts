@@ -28,6 +28,11 @@ const ask = (body: object) => ({ token: user.token, body: { chatflow_id: echo, .
 const question = () => (standIn.predictions.at(-1)?.body as { question?: string } | undefined)?.question
 const login = async () => (await gateway.login(idle.username, idle.password)).refresh_token
 const refreshTokens = [await login(), await login()] as const
+const form = {
+  token: user.token,
+  body: '--edge\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nsame\r\n--edge--\r\n',
+  headers: { 'content-type': 'multipart/form-data; boundary=edge' }
+}
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 const aliases: Alias[] = [
@@ -73,6 +78,16 @@ const aliases: Alias[] = [
     },
     effect: ({ statusCode, headers }) => [statusCode, headers['content-type']],
     same: [200, 'text/event-stream; charset=utf-8']
+  },
+  {
+    name: 'the address of an upload',
+    url: '/chat/files',
+    ways: {
+      files: form,
+      upload: { ...form, url: '/chat/upload' }
+    },
+    effect: (reply) => [reply.statusCode, reply.json().name, reply.json().size],
+    same: [201, 'a.txt', 4]
   },
   {
     name: 'the name at a login',

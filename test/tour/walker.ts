@@ -71,7 +71,7 @@ export async function createWalker(t: Test, baseUrl: string): Promise<Walker> {
   function complaint(found: NonNullable<ReturnType<typeof find>>, status: number, type: string, json: unknown) {
     const content = found.operation.responses[status]
     if (!content) return `${status} is not described`
-    const schema = content.content?.[type]?.schema
+    const schema = (content.content?.[type] ?? content.content?.['*/*'])?.schema
     if (!schema) return `${type} is not described for ${status}`
     if (!type.endsWith('json')) return undefined
     const pointer = ['paths', found.path, found.method, 'responses', status, 'content', type, 'schema']
