@@ -17,7 +17,13 @@ void withMongo(t, 'whatever the wire loses, delays or cuts, the books stay in or
     size: { errands: 5, steps: 150 },
     runs: Number(RUNS ?? 600),
     limitMs: RUNS === undefined ? LIMIT_MS : 86_400_000,
-    play: async (scenario) => play(scenario, await stage.next())
+    async play(scenario) {
+      try {
+        return await play(scenario, await stage.next())
+      } catch (error) {
+        await stage.renew()
+        throw error
+      }
+    }
   })
-  await stage.close()
 })

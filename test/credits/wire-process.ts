@@ -25,7 +25,6 @@ export interface WireProcessOptions {
 export interface WireProcess extends Process {
   /** Whether every call waits on the wire, for a decision or for its answer. */
   isStill(): boolean
-  close(): Promise<void>
 }
 
 /** Connects a process through its proxy; from now on it decides about each of its requests. */
@@ -119,8 +118,7 @@ export async function startWireProcess(options: WireProcessOptions): Promise<Wir
       proxy.disconnect()
       await client.close().catch(() => {})
       proxy.reconnect()
-    },
-    close: () => store.close()
+    }
   }
 }
 

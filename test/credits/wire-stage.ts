@@ -16,12 +16,13 @@ import { startWireProcess, type WireProcess } from './wire-process.ts'
 const STUCK_MS = 20_000
 
 export interface WireStage {
-  /** A stage with an empty database; after a failure everything is made anew. */
+  /** A stage with an empty database. */
   next(): Promise<Stage>
-  close(): Promise<void>
+  /** After a failure, when nobody knows what is still on its way: the next stage has processes of its own. */
+  renew(): Promise<void>
 }
 
-/** Two processes, each behind a proxy of its own, and one database, which serve one scenario after another. */
+/** Two processes, each behind a proxy of its own, and one database, which serve one scenario after another until the test ends. */
 export async function openWireStage(
   t: Test,
   { url, freshDatabase }: MongoServer,
@@ -88,6 +89,21 @@ export async function openWireStage(
     }
   }
 
+  async function renew(): Promise<void> {
+    for (const process of processes) {
+      const left = process?.waiting() ?? []
+      await process?.kill()
+      for (const { decide } of left) decide('lose-request')
+    }
+    all.clear()
+  }
+
+  t.teardown(async () => {
+    await renew()
+    await calm.close()
+    await client.close()
+  })
+
   return {
     async next() {
       for (const process of all) if (!processes.includes(process)) all.delete(process)
@@ -101,11 +117,7 @@ export async function openWireStage(
         wire: { start: async (index) => processes[index] ?? start(index), settled }
       }
     },
-    async close() {
-      for (const process of processes) await process?.close()
-      await calm.close()
-      await client.close()
-    }
+    renew
   }
 }
 
