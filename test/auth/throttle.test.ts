@@ -11,7 +11,7 @@ const wrong = async () => {
   throw new AppError('invalid_credentials')
 }
 
-function parts(limits: { predictionsPerMinute?: number; loginFailures?: number }) {
+function parts(limits: { predictionsPerMinute?: number; loginFailures?: number; addressFailures?: number }) {
   const clock = createFakeClock(0)
   const throttle = createThrottle(createLocalBus(clock), { predictionsPerMinute: 0, loginFailures: 0, ...limits })
   const fail = (address: string, username: string) => codeOf(throttle.login(address, username, wrong))
@@ -76,4 +76,28 @@ t.test('predictions are counted per user and minute', async (t) => {
   t.equal(await codeOf(throttle.prediction('u2')), undefined)
   clock.advance(60_000)
   t.equal(await codeOf(throttle.prediction('u1')), undefined)
+})
+
+t.test('refused refresh tokens count per address, and a good one is never lost', async (t) => {
+  const { clock, throttle, fail } = parts({ loginFailures: 1 })
+  const refused = async () => {
+    throw new AppError('invalid_refresh_token')
+  }
+  const refresh = (address: string, exchange: () => Promise<unknown>) => codeOf(throttle.refresh(address, exchange))
+  const slow = Promise.withResolvers<string>()
+  const underWay = throttle.refresh('1.1.1.1', () => slow.promise)
+  for (let n = 0; n < 10; n++) t.equal(await refresh('1.1.1.1', refused), 'invalid_refresh_token')
+  t.equal(await refresh('1.1.1.1', right), 'login_rate_limited')
+  slow.resolve('exchanged')
+  t.equal(await underWay, 'exchanged', 'what was exchanged is handed out although the limit was reached meanwhile')
+  t.equal(await refresh('2.2.2.2', right), undefined)
+  t.equal(await fail('1.1.1.1', 'alice'), 'invalid_credentials', 'logins are counted by themselves')
+  clock.advance(WINDOW_MS)
+  t.equal(await refresh('1.1.1.1', right), undefined)
+})
+
+t.test('where all share one limit elsewhere, an address gets less than the tenfold', async (t) => {
+  const { fail } = parts({ loginFailures: 20, addressFailures: 50 })
+  for (let n = 0; n < 50; n++) t.equal(await fail('1.1.1.1', `user-${n}`), 'invalid_credentials')
+  t.equal(await fail('1.1.1.1', 'another'), 'login_rate_limited')
 })
