@@ -1,7 +1,7 @@
 import type { LedgerEntryRow } from '../../src/store/collections.ts'
 import type { Books } from './books.ts'
 import type { Asked, Changed, Journal } from './journal.ts'
-import type { Seen } from './prediction-reply.ts'
+import { isWorthRepeating, type Seen } from './prediction-reply.ts'
 import { questionIdOf, tokensOf } from './question.ts'
 
 /** What must be true afterwards, each with the cases where it is not. */
@@ -61,9 +61,10 @@ const CHECKS: Record<string, (evidence: Evidence) => string[]> = {
       })
   },
   'every charge has its answer in the history': ({ books, journal }) => {
-    const ids = new Set(books.messages.map(({ id }) => id))
+    const places = new Map(books.messages.map(({ id, sessionId }) => [id, sessionId]))
     return chargesOf(books)
-      .filter(({ meta }) => !ids.has(String(meta.messageId)) && !journal.deleted.has(String(meta.sessionId)))
+      .filter(({ meta }) => meta.sessionId === undefined || places.get(String(meta.messageId)) !== meta.sessionId)
+      .filter(({ meta }) => !journal.deleted.has(String(meta.sessionId)))
       .map(({ id, meta }) => `${id} ${JSON.stringify(meta)}`)
   },
   'every charge is for a question that Flowise ran': (evidence) =>
@@ -90,8 +91,8 @@ const CHECKS: Record<string, (evidence: Evidence) => string[]> = {
       .map(({ plan }) => plan.id),
   'every key has had its answer in the end': ({ journal }) =>
     journal.asked
-      .filter(({ key, tries }) => key !== undefined && !tries.some(({ kind }) => kind === 'whole' || kind === 'left'))
-      .map(({ plan }) => plan.id),
+      .filter(({ key, tries }) => key !== undefined && tries.every(isWorthRepeating))
+      .map(({ plan, tries }) => `${plan.id}: ${tries.map(({ kind, code }) => code ?? kind).join(' ')}`),
   'every acknowledged change is there once, and no refused one': ({ books, journal }) => {
     const posted = new Map(books.entries.map((entry) => [entry.id, entry]))
     return journal.changes.flatMap((change) => flawOfChange(posted, change))

@@ -1,2 +1,2 @@
-// For `node --expose-gc --import`: a garbage collection on SIGUSR2, so that what is measured then is in use.
-process.on('SIGUSR2', () => globalThis.gc?.())
+// For `node --expose-gc --import`: a garbage collection on SIGWINCH, so that what is measured then is in use. Other signals end the gateway.
+process.on('SIGWINCH', () => globalThis.gc?.())

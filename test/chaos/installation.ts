@@ -15,6 +15,8 @@ export const CHATFLOW_ID = 'c4a05000-0000-4000-8000-000000000001'
 const SECRET = 'only-for-chaos-only-for-chaos-only-for-chaos'
 const TOKEN_SECONDS = 86_400
 const START_MS = 60_000
+/** FerretDB has a hundred connections to its database, and hangs for good when cursors that wait to be closed have them all. */
+const POOL_SIZE = 20
 
 /** Gateways over one store, with a Flowise behind them and users who may ask it. */
 export interface Installation {
@@ -61,7 +63,7 @@ export async function startInstallation(t: Test, options: InstallationOptions): 
     FLOWISE_API_KEY: 'key',
     ENABLE_CHATFLOW_SYNC: 'false',
     DEFAULT_CREDITS: '20',
-    ...(mongo ? { MONGODB_URL: mongo.url, MONGODB_DATABASE_NAME: mongo.database } : {}),
+    ...(mongo ? { MONGODB_URL: `${mongo.url}?maxPoolSize=${POOL_SIZE}`, MONGODB_DATABASE_NAME: mongo.database } : {}),
     ...(redis ? { REDIS_URL: redis.url } : {}),
     ...options.env
   }

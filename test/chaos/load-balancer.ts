@@ -2,8 +2,8 @@ import { type IncomingHttpHeaders, request } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Gateway } from './gateways.ts'
 
-/** Without an answer for so long, the client gives up, and the gateway gets no requests for a while. */
-const SILENCE_MS = 20_000
+/** Longer than the longest answer in one piece. Without one the client gives up, and the gateway gets no requests for a while. */
+const SILENCE_MS = 40_000
 const AVOIDED_MS = 10_000
 /** How long a request waits while no gateway takes it. */
 const NOBODY_MS = 15_000

@@ -32,7 +32,7 @@ const GROWTH_HANDLES = 20
 
 t.setTimeout(Number(values.storms) * (stormMs + HALT_MS + CALM_MS) + soakMs + MARGIN_MS)
 
-function showSample(sample: Sample): void {
+function showSample(t: Test, sample: Sample): void {
   const { minutes, heapMib, residentMib, handles, resources, running, answers } = sample
   t.comment(
     `${minutes.toFixed(1)} min: heap ${heapMib.toFixed(1)} MiB, resident ${residentMib.toFixed(0)} MiB, ` +
@@ -42,9 +42,13 @@ function showSample(sample: Sample): void {
 
 async function soakTest(t: Test, servers?: Servers): Promise<void> {
   const options = { seed, users: 40, thinkMs: 1_000, ms: soakMs, everyMs: Math.min(30_000, soakMs / 20) }
-  const samples = await soak(t, { ...options, onSample: showSample, ...(servers ? { servers } : {}) })
+  const samples = await soak(t, {
+    ...options,
+    onSample: (sample) => showSample(t, sample),
+    ...(servers ? { servers } : {})
+  })
   const [first, last] = [samples[0], samples.at(-1)]
-  if (first && last) for (const sample of [first, last]) showSample(sample)
+  if (first && last) for (const sample of [first, last]) showSample(t, sample)
   const heap = growthPerHour(samples, ({ heapMib }) => heapMib)
   const handles = growthPerHour(samples, (sample) => sample.handles)
   t.ok(heap < GROWTH_MIB, `the heap grows by ${heap.toFixed(2)} MiB per hour in the second half`)

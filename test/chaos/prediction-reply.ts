@@ -1,5 +1,9 @@
 import type { Reply } from './load-balancer.ts'
 
+/** Codes that another try with the same key may get past. */
+const PASSING =
+  /^(store_unavailable|draining|overloaded|session_busy|request_in_progress|too_many_predictions|rate_limited)$/
+
 /** What a client learnt of one try at a prediction. */
 export interface Seen {
   kind: Reply['kind']
@@ -30,6 +34,11 @@ export function readPrediction({ kind, status, headers, text, at }: Reply): Seen
   if (status !== 200) return { ...seen, code: String(body.code), text: '', isComplete: false }
   const { session_id: sessionId, message_id: messageId, credits_charged: charged, response } = body
   return { ...seen, sessionId, messageId, charged, text: String(response), isComplete: true }
+}
+
+/** True when the same key may get another answer: none came, or one that passes. */
+export function isWorthRepeating({ kind, code }: Seen): boolean {
+  return kind !== 'whole' || (code !== undefined && PASSING.test(code))
 }
 
 function readStream(text: string) {

@@ -66,8 +66,8 @@ export async function soak(t: Test, options: SoakOptions): Promise<Sample[]> {
   const samples: Sample[] = []
   while (Date.now() < over) {
     await wait(Math.min(everyMs, Math.max(0, over - Date.now())))
-    if (gateway.pid === undefined) throw new Error('The gateway has ended')
-    process.kill(gateway.pid, 'SIGUSR2')
+    if (gateway.pid === undefined || installation.losses.starts > 1) throw new Error('The gateway has ended')
+    process.kill(gateway.pid, 'SIGWINCH')
     await wait(COLLECTION_MS)
     const text = await (await fetch(`${gateway.url}/metrics`)).text()
     const answers = journal.counts.get('predictions: answered') ?? 0

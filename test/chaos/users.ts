@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Asked, Journal } from './journal.ts'
 import type { Send } from './load-balancer.ts'
-import { readPrediction, type Seen } from './prediction-reply.ts'
+import { isWorthRepeating, readPrediction, type Seen } from './prediction-reply.ts'
 import { type Plan, questionOf } from './question.ts'
 import type { Random } from './random.ts'
 
@@ -25,9 +25,6 @@ export interface UserOptions {
   giveUpAt: () => number
 }
 
-/** Codes that another try with the same key may get past. */
-const PASSING =
-  /^(store_unavailable|draining|overloaded|session_busy|request_in_progress|too_many_predictions|rate_limited)$/
 const LONGEST_PAUSE_MS = 8_000
 const REMEMBERED_SESSIONS = 5
 
@@ -165,8 +162,4 @@ export async function actAsUser(options: UserOptions): Promise<void> {
     if (!isOver()) await wait(random.pauseMs(thinkMs))
   }
   await Promise.all(repeating)
-}
-
-function isWorthRepeating({ kind, code }: Seen): boolean {
-  return kind !== 'whole' || (code !== undefined && PASSING.test(code))
 }
