@@ -2,6 +2,7 @@ import { type Command, readArguments, UsageError, usage } from './cli/command.ts
 import { createAdmin } from './cli/create-admin.ts'
 import { doctor } from './cli/doctor.ts'
 import { docs, openapi, routes } from './cli/documents.ts'
+import { importFromProxy } from './cli/import-proxy.ts'
 import { migrate } from './cli/migrate.ts'
 import { verify } from './cli/verify.ts'
 
@@ -9,6 +10,7 @@ const COMMANDS = new Map<string, Command>([
   ['create-admin', createAdmin],
   ['verify', verify],
   ['migrate', migrate],
+  ['import-proxy', importFromProxy],
   ['doctor', doctor],
   ['routes', routes],
   ['openapi', openapi],
