@@ -23,7 +23,11 @@ export default fp(
     const ended = new AbortController()
     const sync = createSync({ store, flowise: app.flowise, clock, signal: ended.signal })
     const pricing = config.accounting
-      ? { toMicro: toWholeMicro, priceRule: 'must be whole credits: the accounting service knows no others' }
+      ? {
+          toMicro: toWholeMicro,
+          priceRule: 'must be whole credits: the accounting service knows no others',
+          canMeter: false
+        }
       : { toMicro }
     const views = createViews({ defaultPriceMicro: config.credits.priceMicro, toCredits })
     app.decorate('chatflows', { ...createCatalogue({ store, ...pricing }), ...views })

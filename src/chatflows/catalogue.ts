@@ -46,12 +46,15 @@ export interface CatalogueOptions {
   toMicro: (credits: number) => number
   /** What it accepts. Default: at most six decimals. */
   priceRule?: string
+  /** Whether a price may depend on tokens. Default true. */
+  canMeter?: boolean
 }
 
 const PRICE_RULE = 'must be an amount with at most six decimals'
 
 /** The catalogue in this store. */
-export function createCatalogue({ store, toMicro, priceRule = PRICE_RULE }: CatalogueOptions): Catalogue {
+export function createCatalogue(options: CatalogueOptions): Catalogue {
+  const { store, toMicro, priceRule = PRICE_RULE, canMeter = true } = options
   const rows = store.collection<ChatflowRow>('chatflows')
 
   function amount(loc: string[], credits: number): number {
@@ -63,6 +66,7 @@ export function createCatalogue({ store, toMicro, priceRule = PRICE_RULE }: Cata
   }
 
   function meteredOf({ per_1k_tokens, floor, ceiling }: NonNullable<ChatflowPatch['metered']>) {
+    if (!canMeter) throw invalid(['body', 'metered'], 'must be null: the accounting service knows flat prices only')
     if (floor > ceiling) throw invalid(['body', 'metered', 'floor'], 'must not be above the ceiling')
     return {
       per1kTokensMicro: amount(['metered', 'per_1k_tokens'], per_1k_tokens),
