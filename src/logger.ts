@@ -9,6 +9,7 @@ const SECRET_MEMBERS = [
   'secret',
   'apiKey',
   'token',
+  'bearer',
   'access_token',
   'refresh_token',
   '["set-cookie"]',

@@ -70,7 +70,7 @@ async function start(): Promise<void> {
       url,
       isProduction: config.isProduction,
       isDemo: demo !== undefined,
-      username: admin?.username ?? config.admin.username,
+      username: config.auth.mode === 'external' ? '<username>' : (admin?.username ?? config.admin.username),
       generatedPassword: admin?.generatedPassword,
       chatflowId: demo && DEMO_IDS.storyteller
     })

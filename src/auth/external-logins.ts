@@ -10,7 +10,7 @@ import { type IssuedPairs, type IssuedSession, refreshEndOf, type VerifiedPair }
 import { createRevocations, type Logins } from './logins.ts'
 import { hasEnded, type Sessions, type TokenPair } from './sessions.ts'
 import type { Tokens } from './tokens.ts'
-import type { RoledUser } from './user-roles.ts'
+import type { UserRow } from '../store/collections.ts'
 import type { Users } from './users.ts'
 
 export interface ExternalLoginOptions {
@@ -168,7 +168,7 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
   }
 }
 
-function isShutOut(user: RoledUser): boolean {
+function isShutOut(user: UserRow): boolean {
   return !user.isActive || user.deletedAt !== undefined
 }
 

@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts'
 import type { AuthService } from './external-calls.ts'
 import type { ServiceLimit } from './external-limit.ts'
 import type { Sealer } from './sealed.ts'
-import type { ServiceFamilyRow } from './sessions.ts'
+import type { TokenFamilyRow } from '../store/collections.ts'
 
 /** Telling the auth service of sessions that have ended here; what it does not hear is repeated until it does. */
 export interface Logouts {
@@ -37,10 +37,10 @@ const DONE = { unset: ['logoutAt', 'sealedToken', 'logoutTries'] }
 
 /** Over the rows of the ended sessions: the order to tell of them is written with their end. */
 export function createLogouts({ store, service, limit, sealer, clock, keep }: LogoutOptions): Logouts {
-  const families = store.collection<ServiceFamilyRow>('token_families')
+  const families = store.collection<TokenFamilyRow>('token_families')
 
   /** Claims the next try, so that of several processes one makes it; undefined when it is not due or not ours. */
-  async function claim(family: ServiceFamilyRow): Promise<number | undefined> {
+  async function claim(family: TokenFamilyRow): Promise<number | undefined> {
     const { id, logoutAt, logoutTries = 0 } = family
     const now = clock.now()
     if (logoutAt === undefined || logoutAt > now) return undefined
@@ -54,7 +54,7 @@ export function createLogouts({ store, service, limit, sealer, clock, keep }: Lo
     return isOurs ? nextAt : undefined
   }
 
-  async function tell(family: ServiceFamilyRow): Promise<void> {
+  async function tell(family: TokenFamilyRow): Promise<void> {
     const nextAt = await claim(family)
     if (nextAt === undefined) return
     const token = family.sealedToken === undefined ? undefined : sealer.open(family.sealedToken, family.id)

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Store } from '../store/port.ts'
 import type { ExternalUser } from './external-user.ts'
-import type { RoledUser } from './user-roles.ts'
+import type { UserRow } from '../store/collections.ts'
 import { usernameKeyOf } from './user-names.ts'
 import type { Users } from './users.ts'
 
@@ -13,7 +13,7 @@ export interface ExternalUsers {
    * Its names win over those of other rows that came from elsewhere, which are older news; an account of the gateway
    * keeps its names, and is never changed.
    */
-  sync(user: ExternalUser, readAt: number): Promise<RoledUser>
+  sync(user: ExternalUser, readAt: number): Promise<UserRow>
 }
 
 const ATTEMPTS = 5
@@ -21,7 +21,7 @@ const ATTEMPTS = 5
 /** Over the collection `users`. */
 export function createExternalUsers(parts: { store: Store; users: Users; clock: Clock }): ExternalUsers {
   const { users, clock } = parts
-  const rows = parts.store.collection<RoledUser>('users')
+  const rows = parts.store.collection<UserRow>('users')
 
   /** Takes a name from the row that has it; false when that is an account of the gateway. */
   async function isFreed(id: string, member: 'usernameKey' | 'email', value: string): Promise<boolean> {
@@ -34,7 +34,7 @@ export function createExternalUsers(parts: { store: Store; users: Users; clock: 
   }
 
   /** The members of the row that hold its names, each only if it can have that name. */
-  async function namesFor({ id, username, email }: ExternalUser): Promise<Partial<RoledUser>> {
+  async function namesFor({ id, username, email }: ExternalUser): Promise<Partial<UserRow>> {
     const key = username === null ? undefined : usernameKeyOf(username)
     const [isKeyFree, isEmailFree] = await Promise.all([
       key !== undefined && isFreed(id, 'usernameKey', key),
@@ -65,7 +65,7 @@ export function createExternalUsers(parts: { store: Store; users: Users; clock: 
   }
 }
 
-function without(row: RoledUser, members: readonly ('usernameKey' | 'email')[]): RoledUser {
+function without(row: UserRow, members: readonly ('usernameKey' | 'email')[]): UserRow {
   const copy = { ...row }
   for (const member of members) delete copy[member]
   return copy

@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts'
 import { type Ids, sha256Hex } from '../ids.ts'
-import type { RevokedTokenRow } from '../store/collections.ts'
+import type { RefreshTokenRow, RevokedTokenRow, TokenFamilyRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import type { IssuedPair } from './external-calls.ts'
 import { membersOf } from './http-call.ts'
 import type { Sealer } from './sealed.ts'
-import { AFTERLIFE_MS, type IssuedTokenRow, type ServiceFamilyRow } from './sessions.ts'
+import { AFTERLIFE_MS } from './sessions.ts'
 import type { AccessToken } from './token-claims.ts'
 
 /** A pair of the auth service whose access token has been verified. */
@@ -29,8 +29,8 @@ export interface IssuedPairs {
 }
 
 export interface IssuedSession {
-  family: ServiceFamilyRow
-  row: IssuedTokenRow
+  family: TokenFamilyRow
+  row: RefreshTokenRow
 }
 
 /** When the refresh token says that it ends (epoch ms, unverified); undefined when it says nothing that can be read. */
@@ -50,30 +50,30 @@ export interface IssuedPairOptions {
 
 /** Over the collections of the login sessions. */
 export function createIssuedPairs({ store, sealer, refreshTtlMs, clock, ids }: IssuedPairOptions): IssuedPairs {
-  const families = store.collection<ServiceFamilyRow>('token_families')
-  const issued = store.collection<IssuedTokenRow>('refresh_tokens')
+  const families = store.collection<TokenFamilyRow>('token_families')
+  const issued = store.collection<RefreshTokenRow>('refresh_tokens')
   const revoked = store.collection<RevokedTokenRow>('revoked_tokens')
   const open = { exists: { revokedAt: false } }
 
-  function refreshRow(refreshToken: string, familyId: string, userId: string): IssuedTokenRow {
+  function refreshRow(refreshToken: string, familyId: string, userId: string): RefreshTokenRow {
     const createdAt = clock.now()
     const expiresAt = Math.min(refreshEndOf(refreshToken) ?? createdAt + refreshTtlMs, createdAt + 10 * refreshTtlMs)
     return { id: sha256Hex(refreshToken), familyId, userId, createdAt, expiresAt }
   }
 
   /** Writes both rows, or none: false when one of the tokens is known already, other than as this session's. */
-  async function claim({ refreshToken, token }: VerifiedPair, familyId: string): Promise<IssuedTokenRow | undefined> {
+  async function claim({ refreshToken, token }: VerifiedPair, familyId: string): Promise<RefreshTokenRow | undefined> {
     if ((await revoked.get(token.hash)) !== undefined) return undefined
     const row = refreshRow(refreshToken, familyId, token.userId)
     if (!(await issued.insert(row))) return undefined
     const { userId, expiresAt, hash: id } = token
-    const access: IssuedTokenRow = { id, familyId, userId, createdAt: row.createdAt, expiresAt, isAccess: true }
+    const access: RefreshTokenRow = { id, familyId, userId, createdAt: row.createdAt, expiresAt, isAccess: true }
     if ((await issued.insert(access)) || (await issued.get(id))?.familyId === familyId) return row
     await issued.remove(row.id, { equal: { familyId } })
     return undefined
   }
 
-  const familyEnd = (row: IssuedTokenRow, { token }: VerifiedPair) =>
+  const familyEnd = (row: RefreshTokenRow, { token }: VerifiedPair) =>
     Math.max(row.expiresAt, token.expiresAt) + AFTERLIFE_MS
 
   /** True for the very pair of an open session: another login of the same second. */

@@ -16,21 +16,6 @@ export interface TokenPair {
   isVerified?: boolean
 }
 
-/** A row of `refresh_tokens`; also of an access token that names no session itself, by the hash of its claims. */
-export interface IssuedTokenRow extends RefreshTokenRow {
-  isAccess?: true
-}
-
-/** A session whose tokens come from the auth service. */
-export interface ServiceFamilyRow extends TokenFamilyRow {
-  /** The current refresh token, sealed: it is only kept to be sent to the service's logout. */
-  sealedToken?: string
-  /** When the service is to be told next that the session has ended; absent: it need not be. */
-  logoutAt?: number
-  /** How often it has been told in vain. */
-  logoutTries?: number
-}
-
 /** The login sessions (token families): every token that came from one login lives and dies with it. */
 export interface Sessions {
   /** A new login session. @throws user_disabled, invalid_credentials when the user changed since it was read */
@@ -82,8 +67,8 @@ const PAGE = 500
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
 export function createSessions(options: SessionOptions): Sessions {
   const { store, tokens, users, refreshTtlMs, clock, ids, onEnded, joinMs = 0 } = options
-  const families = store.collection<ServiceFamilyRow>('token_families')
-  const refreshTokens = store.collection<IssuedTokenRow>('refresh_tokens')
+  const families = store.collection<TokenFamilyRow>('token_families')
+  const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
   const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
   const rotating = new Map<string, Promise<TokenPair>>()
 

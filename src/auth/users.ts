@@ -4,7 +4,6 @@ import type { Ids } from '../ids.ts'
 import type { Role, UserRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Append, Collection, Store } from '../store/port.ts'
-import type { RoledUser } from './user-roles.ts'
 import { createUserChanges, emailTaken, isTaken, type UserChanges } from './user-changes.ts'
 import { checkEmail, checkUsername, normalEmail, usernameKeyOf } from './user-names.ts'
 
@@ -46,7 +45,7 @@ export interface Users extends UserChanges {
    * that another user has stays empty: a token never takes over somebody's name. The role of a user whose role is
    * decided elsewhere follows the newest token.
    */
-  seen(claims: UserClaims): Promise<RoledUser>
+  seen(claims: UserClaims): Promise<UserRow>
   /** Tokens without a login session that were issued before this instant count as revoked. */
   revokeTokensBefore(id: string, atMs: number): Promise<void>
   hasActiveAdmin(): Promise<boolean>
@@ -62,7 +61,7 @@ export interface UserOptions {
 
 /** The user repository over the collection `users`; names are unique by its indexes. */
 export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOptions): Users {
-  const users = store.collection<RoledUser>('users')
+  const users = store.collection<UserRow>('users')
 
   const findBy = async (member: 'usernameKey' | 'email', value: string): Promise<UserRow | undefined> =>
     (await users.list({ where: { equal: { [member]: value } }, limit: 1 }))[0]
@@ -85,7 +84,7 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
   }
 
   /** Only forward: two tokens with different roles in use at once must not write in turns. */
-  async function follow(row: RoledUser, role: Role, issuedAt: number): Promise<RoledUser> {
+  async function follow(row: UserRow, role: Role, issuedAt: number): Promise<UserRow> {
     const isNews = row.origin === 'token' && row.role !== role && issuedAt > (row.roleAt ?? 0)
     if (!isNews || row.deletedAt !== undefined) return row
     const change = { role, roleAt: issuedAt, updatedAt: clock.now() }
@@ -124,7 +123,7 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
         const isNameTaken = username !== null && (await isTaken(users, 'usernameKey', usernameKeyOf(username)))
         const isEmailTaken = email !== null && (await isTaken(users, 'email', email))
         const names = newRow(userId, isNameTaken ? null : username, isEmailTaken ? null : email)
-        const row: RoledUser = { ...names, role, origin: 'token', externalId, roleAt: issuedAt }
+        const row: UserRow = { ...names, role, origin: 'token', externalId, roleAt: issuedAt }
         if (await users.insert(row)) return row
       }
       throw new AppError('overloaded')

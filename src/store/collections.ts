@@ -25,6 +25,10 @@ export interface UserRow extends Document {
   deletedAt?: number
   createdAt: number
   updatedAt: number
+  /** When the role of the row was true: the issue of the token that said it, or the read from the auth service. */
+  roleAt?: number
+  /** When the auth service last said it. */
+  roleReadAt?: number
 }
 
 /** A login session: all tokens that came from one login. id is the `sid` claim. */
@@ -34,6 +38,12 @@ export interface TokenFamilyRow extends Document {
   /** When the newest refresh token of the family expires. */
   expiresAt: number
   revokedAt?: number
+  /** The current refresh token, sealed: it is only kept to be sent to the service's logout. */
+  sealedToken?: string
+  /** When the service is to be told next that the session has ended; absent: it need not be. */
+  logoutAt?: number
+  /** How often it has been told in vain. */
+  logoutTries?: number
 }
 
 /** id is the SHA-256 of the token. */
@@ -44,6 +54,8 @@ export interface RefreshTokenRow extends Document {
   createdAt: number
   /** Set once, when the token is exchanged; a second use is theft or a lost answer, and ends the family. */
   rotatedAt?: number
+  /** An access token that names no session itself, by the hash of its claims. */
+  isAccess?: true
 }
 
 /** An access token without a known session that was revoked; id is its SHA-256. */
@@ -234,7 +246,7 @@ export const collections: CollectionSpec[] = [
     unique: [['usernameKey'], ['email']],
     indexes: [['role', 'isActive'], ['createdAt']]
   },
-  { name: 'token_families', indexes: [['userId'], ['expiresAt']] },
+  { name: 'token_families', indexes: [['userId'], ['expiresAt'], ['logoutAt']] },
   {
     name: 'refresh_tokens',
     indexes: [['familyId'], ['expiresAt']],
