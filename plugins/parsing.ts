@@ -6,6 +6,8 @@ import { parse } from 'secure-json-parse'
 import { AppError } from '../src/errors.ts'
 
 const MAX_DEPTH = 64
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
 
 /**
  * Reading and checking of input: JSON must be valid UTF-8 and not nested beyond reason; bodies are never converted
@@ -54,19 +56,30 @@ export function parseJson(body: Buffer): unknown {
   }
 }
 
-/** Counts brackets outside strings: cheaper and safer than walking the parsed value. */
+/** Counts brackets outside strings: cheaper and safer than walking the parsed value. Strings may be files: they are leapt over. */
 function isTooDeep(body: Buffer): boolean {
   let depth = 0
-  let isInString = false
   for (let index = 0; index < body.length; index++) {
     const byte = body[index]
-    if (isInString) {
-      if (byte === 0x5c) index++
-      else if (byte === 0x22) isInString = false
-    } else if (byte === 0x22) isInString = true
-    else if (byte === 0x7b || byte === 0x5b) {
+    if (byte === QUOTE) {
+      index = endOfString(body, index)
+      if (index < 0) return false
+    } else if (byte === 0x7b || byte === 0x5b) {
       if (++depth > MAX_DEPTH) return true
     } else if (byte === 0x7d || byte === 0x5d) depth--
   }
   return false
+}
+
+/** The quote that ends the string which begins here; -1 if none does. */
+function endOfString(body: Buffer, start: number): number {
+  let from = start + 1
+  for (;;) {
+    const end = body.indexOf(QUOTE, from)
+    let before = end - 1
+    while (before >= from && body[before] === BACKSLASH) before--
+    // An odd number of backslashes escapes the quote.
+    if (end < 0 || (end - before) % 2 === 1) return end
+    from = end + 1
+  }
 }

@@ -6,7 +6,6 @@ import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
 import type { FilePart } from '../src/flowise/request.ts'
 import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
-import { writeUploads } from '../src/flowise/uploads.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import type { History } from '../src/history/history.ts'
 import { createKeeper } from '../src/history/keeper.ts'
@@ -62,13 +61,13 @@ export default fp(
         body: buildPredictionBody({
           ...asked,
           question: asked.question === '' ? undefined : asked.question,
-          uploads: asked.filesAs === 'uploads' && opened?.files.length ? writeUploads(opened.files) : undefined,
           chatId: session.upstream.chatId,
           sessionId: session.upstream.sessionId,
           streaming,
           overrideAllow: exchange.chatflow.overrideAllow ?? []
         }),
-        files: asked.filesAs === 'parts' ? opened.files : [],
+        files: opened.files,
+        filesAs: asked.filesAs,
         chatId: session.upstream.chatId,
         clientAddress: request.ip,
         ...(output ? { output } : {}),

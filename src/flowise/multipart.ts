@@ -4,6 +4,7 @@ import type { Form } from '../multipart.ts'
 import { isRecord } from './json.ts'
 import type { PredictionBody } from './prediction.ts'
 import type { FilePart } from './request.ts'
+import type { Encoded } from './uploads.ts'
 
 const KNOWN_FIELDS = ['question', 'chatId', 'sessionId', 'streaming', 'leadEmail']
 
@@ -25,10 +26,7 @@ export function readFlowiseForm({ fields, files }: Form): { body: Record<string,
  * A prediction with files, as Flowise takes it: there the fields themselves are the overrides, so the session id
  * that the gateway minted is one of them.
  */
-export function encodeMultipart(
-  body: PredictionBody,
-  files: readonly FilePart[]
-): { contentType: string; payload: Buffer } {
+export function encodeMultipart(body: PredictionBody, files: readonly FilePart[]): Encoded {
   const boundary = `gateway-${randomBytes(16).toString('hex')}`
   const { overrideConfig, ...members } = body
   const parts: (string | Buffer)[] = []
@@ -41,8 +39,9 @@ export function encodeMultipart(
       '\r\n'
     )
   parts.push(`--${boundary}--\r\n`)
-  const payload = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
-  return { contentType: `multipart/form-data; boundary=${boundary}`, payload }
+  const pieces = parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part))
+  const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  return { contentType: `multipart/form-data; boundary=${boundary}`, sizeBytes, payload: pieces.values() }
 }
 
 function asField(value: unknown): string {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { Agent, Dispatcher } from 'undici'
 import type { Hold } from '../credits/ledger.ts'
 import { AppError } from '../errors.ts'
@@ -5,12 +6,14 @@ import { authorization, type FlowiseAddress, segment, toAppError } from './call.
 import { encodeMultipart } from './multipart.ts'
 import type { PredictionBody } from './prediction.ts'
 import type { FilePart } from './request.ts'
+import { encodeJson } from './uploads.ts'
 
 export interface PredictOptions {
   chatflowId: string
   body: PredictionBody
-  /** Sent as multipart where there are any. */
   files?: readonly FilePart[]
+  /** In which form they are sent. */
+  filesAs?: 'uploads' | 'parts'
   /** The one address that goes out as X-Forwarded-For. */
   clientAddress: string
   /** Default by `body.streaming`. */
@@ -41,8 +44,9 @@ export type Predict = (hold: Hold, options: PredictOptions, handler: UpstreamHan
 
 /** Makes the only function that opens predictions at Flowise. It has no timers but the one for connecting, and never retries. */
 export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
-  return function predict(_hold, { chatflowId, body, files = [], clientAddress, accept }, handler) {
-    const { contentType, payload } = files.length > 0 ? encodeMultipart(body, files) : encodeJson(body)
+  return function predict(_hold, { chatflowId, body, files = [], filesAs, clientAddress, accept }, handler) {
+    const isForm = filesAs === 'parts' && files.length > 0
+    const { contentType, sizeBytes, payload } = isForm ? encodeMultipart(body, files) : encodeJson(body, files)
     const response = createResponse(handler)
     agent.dispatch(
       {
@@ -51,12 +55,13 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
         method: 'POST',
         headers: {
           'content-type': contentType,
-          'content-length': String(payload.length),
+          'content-length': String(sizeBytes),
           accept: accept ?? (body.streaming ? 'text/event-stream' : 'application/json'),
           'x-forwarded-for': clientAddress,
           ...authorization(address)
         },
-        body: payload,
+        // As a stream it is let go when it is sent, and not when the answer has come.
+        body: Buffer.isBuffer(payload) ? payload : Readable.from(payload, { objectMode: false }),
         headersTimeout: 0,
         bodyTimeout: 0
       },
@@ -64,10 +69,6 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
     )
     return response.call
   }
-}
-
-function encodeJson(body: PredictionBody): { contentType: string; payload: Buffer } {
-  return { contentType: 'application/json', payload: Buffer.from(JSON.stringify(body)) }
 }
 
 function createResponse(handler: UpstreamHandler): { call: UpstreamCall; dispatchHandler: Dispatcher.DispatchHandler } {

@@ -6,13 +6,6 @@ export interface HistoryMessage {
   content: string
 }
 
-export interface Upload {
-  data: string
-  type: string
-  name: string
-  mime: string
-}
-
 export interface PredictionInput {
   /** Absent when a form is sent: Flowise refuses both together. */
   question?: string | undefined
@@ -24,7 +17,6 @@ export interface PredictionInput {
   overrideConfig?: Record<string, unknown> | undefined
   /** Top-level keys of `overrideConfig` that may pass. */
   overrideAllow: readonly string[]
-  uploads?: readonly Upload[] | undefined
   form?: Record<string, unknown> | undefined
   humanInput?: Record<string, unknown> | undefined
   action?: Record<string, unknown> | undefined
@@ -36,7 +28,7 @@ export interface PredictionBody {
   chatId: string
   overrideConfig: Record<string, unknown>
   streaming: boolean
-  /** question, form, history, uploads, humanInput, action, leadEmail, where given. */
+  /** question, form, history, humanInput, action, leadEmail, where given. */
   [member: string]: unknown
 }
 
@@ -65,7 +57,6 @@ export function buildPredictionBody(input: PredictionInput): PredictionBody {
     question: input.question,
     form: input.form,
     history: input.history?.map(toFlowiseMessage),
-    uploads: input.uploads?.map(({ data, type, name, mime }) => ({ data, type, name, mime })),
     humanInput: input.humanInput && pick(input.humanInput, ['type', 'startNodeId', 'feedback']),
     action: input.action && pick(input.action, ['id', 'mapping', 'elements']),
     leadEmail: input.leadEmail

@@ -26,6 +26,7 @@ export interface RunOptions {
   limits: RunLimits
   body: PredictionBody
   files: readonly FilePart[]
+  filesAs: 'uploads' | 'parts'
   /** Flowise's id of the conversation, which its abort is addressed to. */
   chatId: string
   clientAddress: string
@@ -94,6 +95,7 @@ export function startRun(options: RunOptions): Run {
       chatflowId: exchange.chatflow.id,
       body: options.body,
       files: options.files,
+      filesAs: options.filesAs,
       clientAddress: options.clientAddress
     },
     { onHead, onData, onEnd, onError }

@@ -2,7 +2,7 @@ import { invalid } from '../errors.ts'
 import type { ClaimedFile } from '../files/arrival.ts'
 import { Members, Nullable, type Static, Type } from '../schema.ts'
 import type { FilePart } from './request.ts'
-import type { Upload } from './prediction.ts'
+import type { PredictionBody } from './prediction.ts'
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
 
@@ -17,6 +17,8 @@ export const UploadBody = Members({
 const DATA_URL = /^data:([^,]{0,1024}),/i
 /** What browsers say of a file that they know nothing about. */
 const UNKNOWN = 'application/octet-stream'
+/** A multiple of three, which base64 makes four of. */
+const PIECE_BYTES = 3 * 16_384
 
 /**
  * The files inside a body, decoded; what they are is for others to check.
@@ -34,14 +36,48 @@ export function readUploads(uploads: readonly Static<typeof UploadBody>[] | null
   })
 }
 
-/** Files as Flowise takes them in JSON: data URLs with exactly one prefix. */
-export function writeUploads(files: readonly FilePart[]): Upload[] {
-  return files.map(({ name, mime, bytes }) => ({
-    data: `data:${mime};base64,${bytes.toString('base64')}`,
-    type: 'file',
-    name,
-    mime
+/** A body on its way to Flowise; with files it comes in pieces, which are made when they are sent. */
+export interface Encoded {
+  contentType: string
+  sizeBytes: number
+  payload: Buffer | Iterable<Buffer>
+}
+
+/**
+ * A prediction as Flowise takes it in JSON, its files as data URLs with exactly one prefix. They are written piece by piece:
+ * to make one text of them all would stop everybody else for as long.
+ */
+export function encodeJson(body: PredictionBody, files: readonly FilePart[]): Encoded {
+  const contentType = 'application/json'
+  const text = JSON.stringify(body)
+  if (files.length === 0) {
+    const payload = Buffer.from(text)
+    return { contentType, sizeBytes: payload.length, payload }
+  }
+  const uploads = files.map(({ name, mime, bytes }, index) => ({
+    head: Buffer.from(`${index === 0 ? '' : ','}{"data":"data:${mime};base64,`),
+    bytes,
+    tail: Buffer.from(`","type":"file","name":${JSON.stringify(name)},"mime":${JSON.stringify(mime)}}`)
   }))
+  const head = Buffer.from(`${text.slice(0, -1)},"uploads":[`)
+  const tail = Buffer.from(']}')
+  const sizes = uploads.map((one) => one.head.length + 4 * Math.ceil(one.bytes.length / 3) + one.tail.length)
+  return {
+    contentType,
+    sizeBytes: sizes.reduce((sum, size) => sum + size, head.length + tail.length),
+    payload: pieces()
+  }
+
+  function* pieces(): Generator<Buffer> {
+    yield head
+    for (const upload of uploads) {
+      yield upload.head
+      for (let at = 0; at < upload.bytes.length; at += PIECE_BYTES)
+        yield Buffer.from(upload.bytes.toString('base64', at, at + PIECE_BYTES), 'latin1')
+      yield upload.tail
+    }
+    yield tail
+  }
 }
 
 function decode(data: string): { mime: string; bytes: Buffer } | undefined {

@@ -35,19 +35,11 @@ t.test('history gets the role names of Flowise, and an unknown role is refused',
   t.throws(() => buildPredictionBody({ ...IDS, overrideAllow: [], history: forged }), { code: 'validation_error' })
 })
 
-t.test('uploads, human input and actions are reduced to their known members', async (t) => {
-  const upload = {
-    data: 'data:text/plain;base64,eA==',
-    type: 'file',
-    name: 'x.txt',
-    mime: 'text/plain',
-    url: 'http://inside'
-  }
+t.test('human input and actions are reduced to their known members', async (t) => {
   const body = buildPredictionBody({
     ...IDS,
     overrideAllow: [],
     form: { name: 'Ann' },
-    uploads: [upload],
     humanInput: { type: 'proceed', startNodeId: 'node', feedback: 'ok', evaluation: true },
     action: { id: '1', mapping: {}, elements: [], data: { input: 'prompt' } },
     leadEmail: 'a@example.com'
@@ -57,7 +49,6 @@ t.test('uploads, human input and actions are reduced to their known members', as
     chatId: 'chat-1',
     overrideConfig: { sessionId: 'session-1' },
     streaming: true,
-    uploads: [{ data: upload.data, type: 'file', name: 'x.txt', mime: 'text/plain' }],
     humanInput: { type: 'proceed', startNodeId: 'node', feedback: 'ok' },
     action: { id: '1', mapping: {}, elements: [] },
     leadEmail: 'a@example.com'
