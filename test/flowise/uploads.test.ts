@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import { AppError } from '../../src/errors.ts'
 import { encodeJson, readUploads } from '../../src/flowise/uploads.ts'

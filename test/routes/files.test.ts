@@ -89,7 +89,7 @@ t.test('what is not what it claims, too large or too much is refused and leaves 
 t.test('a second file is one too many', async (t) => {
   const gateway = await start(t)
   const one = uploadForm(textFile(3)).body.toString().split('--a-boundary-of-the-tests--')[0] ?? ''
-  const body = `${one}${uploadForm(textFile(3)).body}`
+  const body = `${one}${uploadForm(textFile(3)).body.toString()}`
   const reply = await gateway.request('POST', FILES, { token: gateway.user.token, ...uploadForm(undefined), body })
   t.equal(reply.statusCode, 422)
   t.match(await keptFiles(gateway, gateway.user.id), NOTHING)
