@@ -59,7 +59,7 @@ export async function importFiles(
     const { _id } = document
     if (!(_id instanceof ObjectId)) return 'its _id is no ObjectId'
     const metadata = membersOf(document.metadata)
-    const owner = people.find(metadata.user_id)
+    const owner = people.find(metadata.user_id ?? userOf(own))
     if (owner === undefined) return 'there is no such user, or there are two'
     const id = _id.toHexString()
     const theirs = own.filter(({ user }) => people.find(user) === owner)
@@ -117,6 +117,12 @@ export async function importFiles(
   await inParallel(source.documents('fs.files'), take, AT_ONCE)
   for (const own of uploads.values())
     for (const { label } of own) uploadCounter.skip(label, 'there are no bytes of its file')
+}
+
+/** Of a file that does not name its owner: whom all its uploads name. */
+function userOf(own: readonly Upload[]): unknown {
+  const users = new Set(own.map(({ user }) => idOf(user)))
+  return users.size === 1 ? [...users][0] : undefined
 }
 
 interface Rest {

@@ -36,7 +36,7 @@ export interface CreditRules {
   isKeptHere: boolean
   /** Credits as micro-credits. @throws RangeError */
   toMicro(credits: number): number
-  /** Opens the account of a user with this amount, which may be 0; false if that was done before. */
+  /** Opens the account of a user with this amount, which may be 0; false if that was done before. @throws validation_error */
   grant(user: UserRow, grant: { key: string; amountMicro: number; note: string }): Promise<boolean>
 }
 

@@ -13,7 +13,7 @@ const PROXY_COLLECTIONS = [
   'RefreshToken'
 ]
 const BATCH = 200
-const CONNECT_MS = 10_000
+const CONNECT_MS = 5_000
 
 /** The database of a proxy, to be read only. */
 export interface Source {

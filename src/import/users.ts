@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { UserRow } from '../store/collections.ts'
 import type { Collection } from '../store/port.ts'
 import { inParallel } from './parallel.ts'
@@ -47,7 +48,8 @@ export async function importUsers(parts: ImportParts, people: People, report: Re
       if (await parts.credits.grant(row, grant)) credits.imported()
       else credits.unchanged()
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error
+      const isTooMuch = error instanceof RangeError || (error instanceof AppError && error.kind === 'invalid')
+      if (!isTooMuch) throw error
       credits.skip(label, 'more credits than there can be')
     }
   }

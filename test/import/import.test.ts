@@ -2,13 +2,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Db } from 'mongodb'
 import t, { type Test } from 'tap'
+import type { UserRow } from '../../src/store/collections.ts'
+import { openStore } from '../../src/store/open.ts'
 import { contentOf } from '../server/moved-data.ts'
 import { withMongo } from '../servers/mongodb.ts'
 import { checkAsUsers } from './as-users.ts'
 import { fillProxy, withDatabase } from './proxy-database.ts'
 import { countsIn, newTargets, runImport, startImport, type Target } from './targets.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const COUNTS = {
   users: [10, 8, 0, 2],
@@ -75,6 +77,22 @@ void withMongo(t, 'a proxy with all its oddities', async (t, mongo) => {
   for (const [kind, target] of Object.entries(targets))
     await t.test(`into ${kind}`, (t) => checkImport(t, `${url}${database}`, target))
   t.strictSame(await withDatabase(url, database, stateOf), before, 'the source is only read')
+})
+
+void withMongo(t, 'with services for logins and balances, passwords and credits are theirs', async (t, mongo) => {
+  await withDatabase(mongo.url, mongo.database, fillProxy)
+  const { SQLite: target } = newTargets(t, mongo)
+  const services = { EXTERNAL_AUTH_URL: 'http://127.0.0.1:9', ACCOUNTING_SERVICE_URL: 'http://127.0.0.1:9' }
+  const env = { ...target.env, ...services, MAX_FILE_MB: '1' }
+  const output = await runImport(t, `${mongo.url}${mongo.database}`, { ...target, env })
+  t.match(output, 'the balances are kept by the accounting service')
+  t.strictSame(countsIn(output), { ...COUNTS, credits: [5, 0, 0, 5] })
+  t.match(output, 'ledger: 0 accounts, 0 entries, 0 problems')
+  const store = await openStore(target.place, { mode: 'inspect' })
+  const users = await store.collection<UserRow>('users').list({ limit: 100 })
+  await store.close()
+  t.equal(users.length, 8)
+  t.ok(users.every(({ origin, passwordHash }) => origin === 'token' && passwordHash === undefined))
 })
 
 void withMongo(t, 'what cannot be imported is refused in one sentence', async (t, mongo) => {

@@ -9,7 +9,7 @@ import { checkAsUsers, reader, tokenOf } from './as-users.ts'
 import { EXTERNAL, fillProxy, withDatabase } from './proxy-database.ts'
 import { countsIn, gatewayOver, newTargets, runImport, startImport, type Target } from './targets.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 /** Resolves when the target has documents in this collection. */
 async function hasAny({ place }: Target, collection: string): Promise<boolean> {
