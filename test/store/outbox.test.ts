@@ -115,6 +115,24 @@ void withMongo(t, 'a relay that lost its wire says so, and the next one publishe
   t.same(await idsOf(store), ['n1', 'n2'])
 })
 
+void withMongo(t, 'whoever reads first publishes what a dead process left', async (t, mongo) => {
+  const { start, leave, waiting } = await settingOf(t, mongo)
+  const { store } = await start()
+  const notes = store.collection<Thing>('notes')
+  const reads: [id: string, read: () => Promise<unknown>, answer: unknown][] = [
+    ['n1', () => notes.get('n1'), { id: 'n1' }],
+    ['n2', () => notes.list({ where: { gte: { id: 'n2' } }, limit: 10 }), [{ id: 'n2' }]],
+    ['n3', () => notes.count({}), 3],
+    ['n4', () => notes.update('n4', {}, { set: { name: 'x' } }), true],
+    ['n5', () => notes.remove('n5'), true]
+  ]
+  for (const [id, read, answer] of reads) {
+    await leave(`source of ${id}`, [note(id)])
+    t.strictSame(await read(), answer, id)
+    t.same(await waiting(`source of ${id}`), [], id)
+  }
+})
+
 void withMongo(t, 'two relays at once publish each note once', async (t, mongo) => {
   const { start, leave, notes, waiting } = await settingOf(t, mongo)
   const sources = ['a', 'b', 'c']
