@@ -51,7 +51,9 @@ export async function importSessions(parts: ImportParts, options: SessionOptions
     const createdAt = instantOf(document ?? first, 'created_at')
     const known = await sessions.get(sessionId)
     if (known && known.userId !== owner.id) return { refused: 'somebody has a session of this id here' }
-    if (!known && owner.state === 'known' && importedAt !== undefined && createdAt < importedAt)
+    // A session may be older than its first message.
+    const isOld = importedAt !== undefined && instantOf(first, 'created_at') < importedAt
+    if (!known && owner.state === 'known' && isOld)
       return { refused: 'it has been deleted here since the import before' }
     return { conversation: conversationOf(owner, known, { sessionId, chatflowId, createdAt, document }) }
   }
