@@ -1,13 +1,14 @@
 import type { Bus } from '../bus/port.ts'
 import { AppError } from '../errors.ts'
 import { sha256Hex } from '../ids.ts'
+import { networkOf } from './client-network.ts'
 
 export interface Throttle {
   /** Counts a prediction of the user. @throws rate_limited */
   prediction(userId: string): Promise<void>
   /**
    * Runs a login check and counts its failure; over the limit every answer is the refusal, right or wrong, so that
-   * guesses sent at once tell no more than guesses sent one by one.
+   * guesses sent at once tell no more than guesses sent one by one. All addresses of an IPv6 network (/64) are one.
    * @throws login_rate_limited, and what the check throws
    */
   login<T>(address: string, username: string, check: () => Promise<T>): Promise<T>
@@ -70,8 +71,9 @@ export function createThrottle(bus: Bus, limits: ThrottleLimits): Throttle {
     async login(address, username, check) {
       if (loginFailures === 0) return check()
       const who = sha256Hex(username.trim().toLowerCase()).slice(0, 32)
-      const own: [string, number] = [`login:${address}:${who}`, loginFailures]
-      const counters: [string, number][] = [own, [`login:${address}`, perAddress]]
+      const network = networkOf(address)
+      const own: [string, number] = [`login:${network}:${who}`, loginFailures]
+      const counters: [string, number][] = [own, [`login:${network}`, perAddress]]
       return limited(counters, async () => {
         const result = await check()
         await refuseOver(counters, 0)
@@ -79,7 +81,7 @@ export function createThrottle(bus: Bus, limits: ThrottleLimits): Throttle {
       })
     },
     async refresh(address, exchange) {
-      return loginFailures === 0 ? exchange() : limited([[`refresh:${address}`, perAddress]], exchange)
+      return loginFailures === 0 ? exchange() : limited([[`refresh:${networkOf(address)}`, perAddress]], exchange)
     }
   }
 }

@@ -44,6 +44,22 @@ t.test('an address may fail ten times as often, whatever the names', async (t) =
   t.equal(await throttle.login('2.2.2.2', 'user-1', right), 'welcome')
 })
 
+t.test('the addresses of one IPv6 network are one client', async (t) => {
+  const { throttle, fail } = parts({ loginFailures: 2 })
+  t.equal(await fail('2001:db8:0:1::1', 'alice'), 'invalid_credentials')
+  t.equal(await fail('2001:db8::1:0:0:0:2', 'alice'), 'invalid_credentials')
+  t.equal(await fail('2001:DB8:0:1:ffff::3', 'alice'), 'login_rate_limited')
+  t.equal(await throttle.login('2001:db8:0:2::1', 'alice', right), 'welcome', 'the network beside it')
+  const spent = () =>
+    codeOf(throttle.refresh('fe80::1%eth0', () => Promise.reject(new AppError('invalid_refresh_token'))))
+  for (let n = 0; n < 20; n++) await spent()
+  t.equal(
+    await codeOf(throttle.refresh('fe80::2', async () => right())),
+    'login_rate_limited',
+    'for refresh tokens too'
+  )
+})
+
 t.test('successful logins and other failures do not count', async (t) => {
   const { throttle } = parts({ loginFailures: 1 })
   for (let n = 0; n < 50; n++) await throttle.login('1.1.1.1', 'alice', right)
