@@ -66,6 +66,8 @@ export function createForeignTokens(options: ForeignTokenOptions): ForeignTokens
   function readEntry(claims: Record<string, unknown>, token: string): VerifiedToken {
     const audiences: unknown[] = [claims.aud].flat()
     if (claims.iss !== issuer || !audiences.includes(audience)) throw new AppError('invalid_token')
+    // Only `sub` is unique at an issuer (RFC 7519, section 4.1.2); other claims may be its users' to choose.
+    if (typeof claims.sub !== 'string') throw new AppError('invalid_token')
     const { token: claimed, notBeforeAt } = readClaims(claims, token)
     const { userId: subject, email } = claimed
     return {

@@ -63,6 +63,7 @@ t.test('a token is bound to its key, algorithm, issuer and audience', async (t) 
     'part of an audience': foreignToken(ec, { aud: `${AUDIENCE}-2` }),
     'a refresh token': foreignToken(ec, { type: 'refresh' }),
     'no subject': foreignToken(ec, { sub: undefined }),
+    'a subject by another name': foreignToken(ec, { sub: undefined, user_id: 'subject-1' }),
     'no end': foreignToken(ec, { exp: undefined }),
     'not yet': foreignToken(ec, { nbf: NOW + 120 }),
     'too long': foreignToken(ec, { padding: 'x'.repeat(9000) })
