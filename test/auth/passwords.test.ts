@@ -1,4 +1,4 @@
-import { getRounds } from 'bcryptjs'
+import { getRounds, hash as hashAtCost } from 'bcryptjs'
 import t from 'tap'
 import { BCRYPT_COST, createBcryptThread } from '../../src/auth/bcrypt.ts'
 import { createPasswords } from '../../src/auth/passwords.ts'
@@ -43,6 +43,31 @@ t.test('without a hash the answer is no, after the same comparison', async (t) =
   t.equal(await passwords.verify('wrong password', undefined), false)
   t.equal(bcrypt.comparisons, 2)
   t.equal(await passwords.verify('a password that nobody has', undefined), false, 'nobody logs in with the decoy')
+})
+
+t.test('hashes of another cost do not tell by their time whose they are', async (t) => {
+  const bcrypt = countingBcrypt()
+  const { compare } = bcrypt
+  let work = 0
+  bcrypt.compare = (password, stored) => {
+    work += 2 ** getRounds(stored)
+    return compare(password, stored)
+  }
+  const passwords = createPasswords(bcrypt)
+  const workOf = async (hash: string | undefined) => {
+    work = 0
+    t.equal(await passwords.verify('wrong password', hash), false)
+    return work
+  }
+  const [own, imported] = [await passwords.hash('a password'), await hashAtCost('a password', 7)]
+  t.equal(await workOf(own), 2 ** 4)
+  t.equal(await workOf(imported), 2 ** 7)
+  t.equal(await workOf(own), 2 ** 7, 'as much as for the imported one')
+  t.equal(await workOf(undefined), 2 ** 7)
+  t.equal(await workOf(imported), 2 ** 7)
+  t.equal(await passwords.verify('a password', own), true)
+  t.equal(await passwords.verify('a password', imported), true)
+  t.equal(await passwords.verify('a password', 'no hash at all'), false)
 })
 
 t.test('a failure of the decoy does not last', async (t) => {
