@@ -10,7 +10,7 @@ import { type Command, UsageError } from './command.ts'
 import { isSame, type Named, type OpenedPlace, openSource, openTarget, readPlace } from './place.ts'
 
 /** What the bytes of files are called among the collections. */
-const FILES = 'files'
+const FILES = 'bytes of files'
 /** Of a collection that takes long. */
 const PROGRESS_MS = 5000
 

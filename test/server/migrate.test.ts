@@ -82,7 +82,7 @@ async function moveWithKills(t: Test, from: Named, to: Named, outputs: string[])
   const [before, after] = [await contentOf(from.place), await contentOf(to.place)]
   t.ok((before.audit_entries ?? []).length > 300)
   t.equal(before.files?.length, 4)
-  t.match(whole.stdout(), /^files +4 +4$/m)
+  t.match(whole.stdout(), /^bytes of files +4 +4$/m)
   for (const name of Object.keys(before)) t.strictSame(after[name], before[name], name)
 }
 
