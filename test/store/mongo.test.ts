@@ -39,3 +39,29 @@ void withMongo(t, 'the storage contract', async (t, { url: base, name, freshData
     return store
   })
 })
+
+void withMongo(t, 'a pool without a limit of its own', async (t, { url, freshDatabase }) => {
+  const address = { url: `${url}?maxPoolSize=0`, database: freshDatabase() }
+  const { store } = await connectMongo(address, { specs: [{ name: 'meta' }], clock })
+  t.teardown(() => store.close())
+  t.equal(await store.collection('meta').insert({ id: 'a' }), true)
+  t.same(await store.collection('meta').get('a'), { id: 'a' })
+})
+
+void withMongo(
+  t,
+  'acknowledged means on the disk, whatever the URL says about members',
+  async (t, { url, freshDatabase }) => {
+    const concern = async (query: string) => {
+      const address = { url: `${url}${query}`, database: freshDatabase() }
+      const { client, store } = await connectMongo(address, { specs: [], clock })
+      await store.close()
+      const { w, journal } = client.options.writeConcern ?? {}
+      return { w, journal }
+    }
+    t.same(await concern(''), { w: 'majority', journal: true })
+    t.same(await concern('?w=1'), { w: 1, journal: true })
+    t.same(await concern('?retryWrites=true&w=majority'), { w: 'majority', journal: true })
+    t.same(await concern('?journal=false'), { w: 'majority', journal: false }, 'said so: it wins')
+  }
+)

@@ -61,7 +61,8 @@ export async function connectMongo(
     }
   }
   await told(client.connect().then(() => firstAnswer(db)))
-  const calls = createCalls(client.options.maxPoolSize * CALLS_PER_CONNECTION)
+  // 0 is a pool without a limit; the calls have one all the same.
+  const calls = createCalls((client.options.maxPoolSize || POOL_SIZE) * CALLS_PER_CONNECTION)
   const disconnect = () => client.close()
   return {
     store: createMongoStore({ db, specs, clock, calls, disconnect }),
@@ -101,8 +102,10 @@ function defaults(url: string): MongoClientOptions {
   const unsaid = Object.entries(options).filter(([name]) => !isSaid(name))
   return {
     ...Object.fromEntries(unsaid),
-    // Acknowledged means: on the disk, and on so many members that no election takes it back.
-    ...(isSaid('w') ? {} : { writeConcern: { w: 'majority', journal: true } })
+    // Acknowledged means: on the disk, and on so many members that no election takes it back. Each for itself: many URLs say
+    // `w`, and mean nothing about the disk.
+    ...(isSaid('w') ? {} : { w: 'majority' }),
+    ...(isSaid('journal') || isSaid('j') ? {} : { journal: true })
   }
 }
 
