@@ -1,6 +1,7 @@
 import fastifyMongodb from '@fastify/mongodb'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { clockDifferenceMs } from '../src/store/mongo/clock-difference.ts'
 import type { Store } from '../src/store/port.ts'
 
 declare module 'fastify' {
@@ -10,6 +11,9 @@ declare module 'fastify' {
 }
 
 const MAINTAIN_MS = 10_000
+const COMPARE_CLOCKS_MS = 600_000
+/** Leases last 60 s and are renewed every 15 s: two gateways that are 45 s apart end each other's holds. */
+const TOLERATED_MS = 10_000
 
 /** The open store; closed after everything that may still write. */
 export default fp(
@@ -18,6 +22,15 @@ export default fp(
     app.decorate('store', app.parts.store)
     // The same connections for what is no document: `app.mongo`.
     if (mongo) await app.register(fastifyMongodb, mongo)
+    if (mongo) {
+      const compareClocks = async () => {
+        const differenceMs = await clockDifferenceMs(mongo, app.clock)
+        if (Math.abs(differenceMs) < TOLERATED_MS) return
+        app.log.warn({ differenceMs }, 'the clocks of this machine and of MongoDB differ: leases may end too early')
+      }
+      app.addHook('onReady', compareClocks)
+      app.lifecycle.every(COMPARE_CLOCKS_MS, 'clocks', compareClocks)
+    }
     app.lifecycle.every(MAINTAIN_MS, 'store maintenance', async function maintainStore() {
       await app.takeTurn('store-maintenance', MAINTAIN_MS, () => app.store.maintain())
     })

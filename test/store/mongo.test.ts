@@ -1,5 +1,6 @@
 import t from 'tap'
 import { createSystemClock } from '../../src/clock.ts'
+import { clockDifferenceMs } from '../../src/store/mongo/clock-difference.ts'
 import { connectMongo } from '../../src/store/mongo/connect.ts'
 import { openStore } from '../../src/store/open.ts'
 import { ledgerContract } from '../contract/ledger.ts'
@@ -65,3 +66,16 @@ void withMongo(
     t.same(await concern('?journal=false'), { w: 'majority', journal: false }, 'said so: it wins')
   }
 )
+
+void withMongo(t, 'a clock that differs from the server is noticed', async (t, { url, freshDatabase }) => {
+  const address = { url, database: freshDatabase() }
+  const connection = await connectMongo(address, { specs: [], clock })
+  t.teardown(() => connection.store.close())
+  const differenceFor = (aheadMs: number) =>
+    clockDifferenceMs({ ...connection, ...address }, { ...clock, now: () => clock.now() + aheadMs })
+  t.ok(Math.abs(await differenceFor(0)) < 5000)
+  const behind = await differenceFor(90_000)
+  t.ok(behind < -80_000 && behind >= -91_000, `${behind}`)
+  const ahead = await differenceFor(-90_000)
+  t.ok(ahead > 80_000 && ahead <= 91_000, `${ahead}`)
+})
