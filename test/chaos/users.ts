@@ -25,7 +25,8 @@ export interface UserOptions {
   giveUpAt: () => number
 }
 
-const LONGEST_PAUSE_MS = 8_000
+/** Longer and longer pauses: gateways that have fallen behind must be able to catch up. */
+const LONGEST_PAUSE_MS = 15_000
 const REMEMBERED_SESSIONS = 5
 
 /** What a client does when its stream has so much text: never anything, mostly. */
@@ -79,7 +80,7 @@ export async function actAsUser(options: UserOptions): Promise<void> {
   async function repeat(asked: Asked, body: unknown, first: Seen): Promise<void> {
     let last = first
     for (let tries = 1; isWorthRepeating(last) && Date.now() < giveUpAt(); tries++) {
-      await wait(Math.min(last.retryAfterMs * tries, LONGEST_PAUSE_MS) * (0.5 + random.next()))
+      await wait(Math.min(last.retryAfterMs * 1.5 ** tries, LONGEST_PAUSE_MS) * (0.5 + random.next()))
       journal.count('keyed repetitions')
       last = await predict(asked, body)
     }
