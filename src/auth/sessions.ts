@@ -106,7 +106,9 @@ export function createSessions(options: SessionOptions): Sessions {
     const row = await refreshTokens.get(hash)
     const family = row && (await families.get(row.familyId))
     const now = clock.now()
-    if (!row || row.isAccess || !family) throw new AppError('invalid_refresh_token')
+    // Of an auth service that was asked before: it may have ended the session since, and has not said so here.
+    const isElsewhere = family?.sealedToken !== undefined
+    if (!row || row.isAccess || !family || isElsewhere) throw new AppError('invalid_refresh_token')
     if (row.rotatedAt !== undefined) return refuseReuse(family.id)
     const user = await users.findById(row.userId)
     if (!user || hasEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')

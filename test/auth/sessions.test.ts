@@ -1,5 +1,6 @@
 import t from 'tap'
 import { sha256Hex } from '../../src/ids.ts'
+import type { TokenFamilyRow } from '../../src/store/collections.ts'
 import { authParts, codeOf, HOUR_MS } from './parts.ts'
 
 t.test('a refresh token works once; its second use ends the session', async (t) => {
@@ -47,6 +48,17 @@ t.test('unknown and expired refresh tokens are refused without a trace', async (
   )
   clock.advance(24 * HOUR_MS)
   t.equal(await codeOf(sessions.rotate(refreshToken)), 'invalid_refresh_token')
+})
+
+t.test('a refresh token of an auth service is not exchanged here when passwords are kept here again', async (t) => {
+  const { sessions, store, newUser } = authParts(t)
+  const { refreshToken } = await sessions.issue(await newUser('alice'))
+  const families = store.collection<TokenFamilyRow>('token_families')
+  const [family] = await families.list({ limit: 1 })
+  await families.update(family?.id ?? '', {}, { set: { sealedToken: 'sealed' } })
+  t.equal(await codeOf(sessions.rotate(refreshToken)), 'invalid_refresh_token')
+  await families.update(family?.id ?? '', {}, { unset: ['sealedToken'] })
+  t.ok(await sessions.rotate(refreshToken), 'the same session, if it is ours')
 })
 
 t.test('a disabled user refreshes nothing, and may when enabled again', async (t) => {
