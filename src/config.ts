@@ -169,6 +169,11 @@ function warningsOf(env: Record<string, string>, { mode }: AuthConfig): string[]
     ...(isShared
       ? ['JWT_SECRET_KEY is unset: every DATA_DIR generates its own, and other processes refuse its tokens.']
       : []),
+    ...(namesOtherDatabase(env)
+      ? [
+          'MONGODB_URL names a database that is not used: MONGODB_DATABASE_NAME says which one, by default flowise_proxy.'
+        ]
+      : []),
     ...(mode === 'external' && isSecretless
       ? ['JWT_ACCESS_SECRET is unset: the tokens of the auth service are refused, and nobody can log in.']
       : [])
@@ -179,6 +184,15 @@ function warningsOf(env: Record<string, string>, { mode }: AuthConfig): string[]
 export function loadConfigFromProcess(): Config {
   if (existsSync('.env')) process.loadEnvFile('.env')
   return loadConfig(process.env)
+}
+
+/** The path of the URL is where its user logs in; whoever names nothing else may have meant more by it. */
+function namesOtherDatabase({
+  MONGODB_URL: url = '',
+  MONGODB_DATABASE_NAME: database
+}: Record<string, string>): boolean {
+  const path = /^[^:]*:\/\/[^/?]*\/([^/?]+)/.exec(url)?.[1]
+  return database === undefined && path !== undefined && path !== 'admin' && path !== 'flowise_proxy'
 }
 
 /** The address itself is the driver's to read; a wrong scheme is told before anything is tried, and without the password. */

@@ -142,6 +142,16 @@ t.test('a PostgreSQL address is a warning without the address', async (t) => {
   t.notMatch(warnings[0], /secret/)
 })
 
+t.test('a database in MONGODB_URL that is not used gets a warning', async (t) => {
+  const JWT_SECRET_KEY = 'x'.repeat(40)
+  const warningsFor = (url: string, more = {}) => loadConfig({ JWT_SECRET_KEY, MONGODB_URL: url, ...more }).warnings
+  t.match(warningsFor('mongodb://user:pass@host/mine?w=1'), [/^MONGODB_URL names a database that is not used/])
+  t.match(warningsFor('mongodb+srv://host/mine'), [/^MONGODB_URL /])
+  t.strictSame(warningsFor('mongodb://host/mine', { MONGODB_DATABASE_NAME: 'mine' }), [])
+  for (const path of ['', '/', '/admin', '/?authSource=a/b', '/flowise_proxy'])
+    t.strictSame(warningsFor(`mongodb://host${path}`), [], path)
+})
+
 t.test('an auth service whose tokens cannot be verified is a warning', async (t) => {
   const EXTERNAL_AUTH_URL = 'http://auth'
   t.match(loadConfig({ EXTERNAL_AUTH_URL }).warnings, [/^JWT_ACCESS_SECRET is unset/])
