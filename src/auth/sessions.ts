@@ -22,7 +22,7 @@ export interface Sessions {
   issue(user: UserRow): Promise<TokenPair>
   /**
    * Exchanges a refresh token, once. A second use ends the session: one of the two users of the token is a thief.
-   * Identical calls that overlap in time share one exchange.
+   * Identical calls that overlap in time share one exchange; in two processes one gets it, and the other is refused.
    * @throws invalid_refresh_token, user_disabled
    */
   rotate(refreshToken: string): Promise<TokenPair>
@@ -62,6 +62,8 @@ const SHA256_HEX = /^[0-9a-f]{64}$/
 export const AFTERLIFE_MS = 300_000
 /** Of sessions that end together the service may hear in one call; only if it does not, it hears of each. */
 const TOGETHER_MS = 60_000
+/** A refresh token that another process exchanged within this time is refused, and its session goes on. */
+const TWIN_MS = 2000
 const PAGE = 500
 
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
@@ -71,6 +73,7 @@ export function createSessions(options: SessionOptions): Sessions {
   const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
   const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
   const rotating = new Map<string, Promise<TokenPair>>()
+  const thisProcess = ids.run()
 
   /** A family must outlive its last access token too: without the row a revoked one would look like a foreign one. */
   const familyEnd = (now: number) => now + Math.max(refreshTtlMs, tokens.accessTtlSeconds * 1000) + AFTERLIFE_MS
@@ -109,7 +112,7 @@ export function createSessions(options: SessionOptions): Sessions {
     // Of an auth service that was asked before: it may have ended the session since, and has not said so here.
     const isElsewhere = family?.sealedToken !== undefined
     if (!row || row.isAccess || !family || isElsewhere) throw new AppError('invalid_refresh_token')
-    if (row.rotatedAt !== undefined) return refuseReuse(family.id)
+    if (row.rotatedAt !== undefined) return refuseReuse(row)
     const user = await users.findById(row.userId)
     if (!user || hasEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')
     if (!user.isActive) throw new AppError('user_disabled')
@@ -118,9 +121,9 @@ export function createSessions(options: SessionOptions): Sessions {
     const isOpen = await families.update(family.id, { exists: { revokedAt: false } }, { max: { expiresAt } })
     if (!isOpen) throw new AppError('invalid_refresh_token')
     const unused = { exists: { rotatedAt: false } }
-    if (await refreshTokens.update(hash, unused, { set: { rotatedAt: now } }, next.append))
+    if (await refreshTokens.update(hash, unused, { set: { rotatedAt: now, rotatedBy: thisProcess } }, next.append))
       return pair(user, family.id, next.secret)
-    return refuseReuse(family.id)
+    return refuseReuse((await refreshTokens.get(hash)) ?? row)
   }
 
   /**
@@ -156,8 +159,10 @@ export function createSessions(options: SessionOptions): Sessions {
     }
   }
 
-  async function refuseReuse(familyId: string): Promise<never> {
-    await end(familyId)
+  /** Two tabs behind a load balancer: the one that another process exchanged a moment ago for is no thief's victim. */
+  async function refuseReuse({ familyId, rotatedAt = 0, rotatedBy }: RefreshTokenRow): Promise<never> {
+    const isTwin = rotatedBy !== thisProcess && clock.now() - rotatedAt < TWIN_MS
+    if (!isTwin) await end(familyId)
     throw new AppError('invalid_refresh_token')
   }
 

@@ -54,6 +54,8 @@ export interface RefreshTokenRow extends Document {
   createdAt: number
   /** Set once, when the token is exchanged; a second use is theft or a lost answer, and ends the family. */
   rotatedAt?: number
+  /** The process that did. */
+  rotatedBy?: string
   /** An access token that names no session itself, by the hash of its claims. */
   isAccess?: true
 }

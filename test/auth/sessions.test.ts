@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createSessions } from '../../src/auth/sessions.ts'
 import { sha256Hex } from '../../src/ids.ts'
 import type { TokenFamilyRow } from '../../src/store/collections.ts'
 import { authParts, codeOf, HOUR_MS } from './parts.ts'
@@ -36,6 +37,26 @@ t.test('identical refreshes that overlap share one result', async (t) => {
   t.equal(await store.collection('refresh_tokens').count({}), 2)
   t.ok(await sessions.rotate(pairs[0]?.refreshToken ?? ''), 'and the session lives')
 })
+
+t.test(
+  'of identical refreshes in two processes one is answered and the session goes on; a later one ends it',
+  async (t) => {
+    const parts = authParts(t)
+    const { clock, sessions, tokens, newUser } = parts
+    const elsewhere = createSessions({ ...parts, refreshTtlMs: 24 * HOUR_MS })
+    const user = await newUser('alice')
+    const { refreshToken } = await sessions.issue(user)
+    const both = await Promise.allSettled([sessions.rotate(refreshToken), elsewhere.rotate(refreshToken)])
+    const [pair, ...others] = both.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    t.same(others, [])
+    const isRevoked = async () => (await sessions.check(tokens.verify(pair?.accessToken ?? ''), user)).isRevoked
+    t.equal(await isRevoked(), false)
+    clock.advance(2000)
+    const codes = await Promise.all([sessions, elsewhere].map((one) => codeOf(one.rotate(refreshToken))))
+    t.same(codes, ['invalid_refresh_token', 'invalid_refresh_token'])
+    t.equal(await isRevoked(), true)
+  }
+)
 
 t.test('unknown and expired refresh tokens are refused without a trace', async (t) => {
   const { sessions, clock, newUser } = authParts(t)
