@@ -42,11 +42,11 @@ for (const [title, change, invariants] of faults)
   })
 
 t.test('a charge that was changed or lost is found', async (t) => {
-  for (const break_ of ['change', 'remove'] as const) {
+  for (const harm of ['change', 'remove'] as const) {
     const { store, charges } = await openBooks(t)
     const rows = store.collection<ChargeRow>('accounting_charges')
     const [row] = await charges()
-    if (break_ === 'change') await rows.update(row?.id ?? '', {}, { inc: { amount: 1 } })
+    if (harm === 'change') await rows.update(row?.id ?? '', {}, { inc: { amount: 1 } })
     else await rows.remove(row?.id ?? '')
     const { problems } = await verifyAccounting(store)
     t.ok(problems.length >= 2)
