@@ -90,8 +90,9 @@ export default fp(
 function openLocal(app: FastifyInstance): Door {
   const { config, clock, ids, store, users } = app
   const { algorithm, accessTtlMs, refreshTtlMs } = config.jwt
-  const tokens = createTokens({ secret: app.parts.jwtSecret, algorithm, accessTtlMs, clock, ids })
-  const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids, joinMs: JOIN_MS })
+  const secret = app.parts.jwtSecret
+  const tokens = createTokens({ secret, algorithm, accessTtlMs, clock, ids })
+  const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids, secret, joinMs: JOIN_MS })
   const logins = createLocalLogins(app.credentials, sessions)
   return { tokens, sessions, logins, directory: createDirectory({ users, external: undefined, clock }) }
 }
@@ -106,7 +107,7 @@ function openExternal(app: FastifyInstance, baseUrl: string, http: HttpCaller): 
   const sealer = createSealer(app.parts.jwtSecret, 'refresh tokens of the auth service')
   const tokens = createTokens({ secret, algorithm: 'HS256', accessTtlMs, clock, ids })
   const logouts = createLogouts({ store, service, limit, sealer, clock, keep })
-  const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids, onEnded: logouts.remind })
+  const sessions = createSessions({ store, tokens, users, refreshTtlMs, clock, ids, secret, onEnded: logouts.remind })
   const externalUsers = createExternalUsers({ store, users, clock })
   const logins = createExternalLogins({
     service,

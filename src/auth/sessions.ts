@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type Ids, sha256Hex } from '../ids.ts'
@@ -22,7 +23,7 @@ export interface Sessions {
   issue(user: UserRow): Promise<TokenPair>
   /**
    * Exchanges a refresh token, once. A second use ends the session: one of the two users of the token is a thief.
-   * Identical calls that overlap in time share one exchange; in two processes one gets it, and the other is refused.
+   * Identical calls that overlap in time share one exchange, also in two processes.
    * @throws invalid_refresh_token, user_disabled
    */
   rotate(refreshToken: string): Promise<TokenPair>
@@ -51,6 +52,8 @@ export interface SessionOptions {
   refreshTtlMs: number
   clock: Clock
   ids: Ids
+  /** Of all processes of the installation: what follows a refresh token is made with it. */
+  secret: string
   /** Where an auth service has to hear of each session that ended here, and when (epoch ms). */
   onEnded?: (familyId: string, dueAt: number) => void
   /** How long a rotation stays open for identical ones that were sent with it and are read later. Default 0. */
@@ -62,13 +65,13 @@ const SHA256_HEX = /^[0-9a-f]{64}$/
 export const AFTERLIFE_MS = 300_000
 /** Of sessions that end together the service may hear in one call; only if it does not, it hears of each. */
 const TOGETHER_MS = 60_000
-/** A refresh token that another process exchanged within this time is refused, and its session goes on. */
+/** Within this time an identical refresh in another process counts as sent together with the first. */
 const TWIN_MS = 2000
 const PAGE = 500
 
 /** The login sessions over the collections `token_families`, `refresh_tokens` and `revoked_tokens`. */
 export function createSessions(options: SessionOptions): Sessions {
-  const { store, tokens, users, refreshTtlMs, clock, ids, onEnded, joinMs = 0 } = options
+  const { store, tokens, users, refreshTtlMs, clock, ids, secret, onEnded, joinMs = 0 } = options
   const families = store.collection<TokenFamilyRow>('token_families')
   const refreshTokens = store.collection<RefreshTokenRow>('refresh_tokens')
   const revokedTokens = store.collection<RevokedTokenRow>('revoked_tokens')
@@ -78,18 +81,16 @@ export function createSessions(options: SessionOptions): Sessions {
   /** A family must outlive its last access token too: without the row a revoked one would look like a foreign one. */
   const familyEnd = (now: number) => now + Math.max(refreshTtlMs, tokens.accessTtlSeconds * 1000) + AFTERLIFE_MS
 
-  function newRefreshToken(familyId: string, userId: string): { secret: string; append: Append[] } {
-    const secret = ids.secret()
+  function appendOf(refreshToken: string, familyId: string, userId: string): Append[] {
     const now = clock.now()
-    const row: RefreshTokenRow = {
-      id: sha256Hex(secret),
-      familyId,
-      userId,
-      createdAt: now,
-      expiresAt: now + refreshTtlMs
-    }
-    return { secret, append: [{ collection: 'refresh_tokens', document: row }] }
+    const id = sha256Hex(refreshToken)
+    const row: RefreshTokenRow = { id, familyId, userId, createdAt: now, expiresAt: now + refreshTtlMs }
+    return [{ collection: 'refresh_tokens', document: row }]
   }
+
+  /** The same in every process, so that identical refreshes get the same answer; unknown to whoever has the token only. */
+  const successorOf = (refreshToken: string) =>
+    createHmac('sha256', secret).update(`refresh:${refreshToken}`).digest('base64url')
 
   function pair(user: UserRow, sid: string, refreshToken: string): TokenPair {
     return { accessToken: tokens.sign(user, sid), refreshToken, expiresInSeconds: tokens.accessTtlSeconds, user }
@@ -105,25 +106,36 @@ export function createSessions(options: SessionOptions): Sessions {
     return isEnded
   }
 
-  async function exchange(hash: string): Promise<TokenPair> {
+  async function exchange(refreshToken: string, hash: string): Promise<TokenPair> {
     const row = await refreshTokens.get(hash)
     const family = row && (await families.get(row.familyId))
     const now = clock.now()
     // Of an auth service that was asked before: it may have ended the session since, and has not said so here.
     const isElsewhere = family?.sealedToken !== undefined
     if (!row || row.isAccess || !family || isElsewhere) throw new AppError('invalid_refresh_token')
-    if (row.rotatedAt !== undefined) return refuseReuse(row)
+    const successor = successorOf(refreshToken)
+    if (row.rotatedAt !== undefined && !(await isTwin(row, successor))) return refuseReuse(family.id)
     const user = await users.findById(row.userId)
     if (!user || hasEnded(family, user) || now >= row.expiresAt) throw new AppError('invalid_refresh_token')
     if (!user.isActive) throw new AppError('user_disabled')
-    const next = newRefreshToken(family.id, user.id)
+    if (row.rotatedAt !== undefined) return pair(user, family.id, successor)
     const expiresAt = familyEnd(now)
     const isOpen = await families.update(family.id, { exists: { revokedAt: false } }, { max: { expiresAt } })
     if (!isOpen) throw new AppError('invalid_refresh_token')
     const unused = { exists: { rotatedAt: false } }
-    if (await refreshTokens.update(hash, unused, { set: { rotatedAt: now, rotatedBy: thisProcess } }, next.append))
-      return pair(user, family.id, next.secret)
-    return refuseReuse((await refreshTokens.get(hash)) ?? row)
+    const rotation = { set: { rotatedAt: now, rotatedBy: thisProcess } }
+    const append = appendOf(successor, family.id, user.id)
+    const isOurs = await refreshTokens.update(hash, unused, rotation, append)
+    if (isOurs || (await isTwin(await refreshTokens.get(hash), successor))) return pair(user, family.id, successor)
+    return refuseReuse(family.id)
+  }
+
+  /** Two tabs behind a load balancer: what another process exchanged a moment ago, and nobody has used since. */
+  async function isTwin(row: RefreshTokenRow | undefined, successor: string): Promise<boolean> {
+    if (row?.rotatedAt === undefined || row.rotatedBy === thisProcess) return false
+    if (clock.now() - row.rotatedAt >= TWIN_MS) return false
+    const next = await refreshTokens.get(sha256Hex(successor))
+    return next !== undefined && next.rotatedAt === undefined
   }
 
   /**
@@ -159,10 +171,8 @@ export function createSessions(options: SessionOptions): Sessions {
     }
   }
 
-  /** Two tabs behind a load balancer: the one that another process exchanged a moment ago for is no thief's victim. */
-  async function refuseReuse({ familyId, rotatedAt = 0, rotatedBy }: RefreshTokenRow): Promise<never> {
-    const isTwin = rotatedBy !== thisProcess && clock.now() - rotatedAt < TWIN_MS
-    if (!isTwin) await end(familyId)
+  async function refuseReuse(familyId: string): Promise<never> {
+    await end(familyId)
     throw new AppError('invalid_refresh_token')
   }
 
@@ -170,11 +180,12 @@ export function createSessions(options: SessionOptions): Sessions {
     async issue(user) {
       const now = clock.now()
       const family: TokenFamilyRow = { id: ids.uuid(), userId: user.id, createdAt: now, expiresAt: familyEnd(now) }
-      const { secret, append } = newRefreshToken(family.id, user.id)
-      if (!(await families.insert(family, append))) throw new AppError('internal_error')
+      const refreshToken = ids.secret()
+      if (!(await families.insert(family, appendOf(refreshToken, family.id, user.id))))
+        throw new AppError('internal_error')
       // A password change that ran meanwhile has either seen this session and ended it, or is seen here.
       const current = await users.findById(user.id)
-      if (current?.isActive && current.passwordHash === user.passwordHash) return pair(current, family.id, secret)
+      if (current?.isActive && current.passwordHash === user.passwordHash) return pair(current, family.id, refreshToken)
       await end(family.id)
       throw new AppError(current?.isActive ? 'invalid_credentials' : 'user_disabled')
     },
@@ -182,7 +193,7 @@ export function createSessions(options: SessionOptions): Sessions {
       const hash = sha256Hex(refreshToken)
       const running = rotating.get(hash)
       if (running) return running
-      const exchanged = exchange(hash)
+      const exchanged = exchange(refreshToken, hash)
         .then(afterJoining)
         .finally(() => rotating.delete(hash))
       rotating.set(hash, exchanged)

@@ -27,7 +27,7 @@ export function authParts(t: Test) {
   const ids = createIds()
   const users = createUsers({ store, clock, ids })
   const tokens = createTokens({ secret: SECRET, algorithm: 'HS256', accessTtlMs: HOUR_MS, clock, ids })
-  const sessions = createSessions({ store, tokens, users, refreshTtlMs: 24 * HOUR_MS, clock, ids })
+  const sessions = createSessions({ store, tokens, users, refreshTtlMs: 24 * HOUR_MS, clock, ids, secret: SECRET })
   const newUser = (username: string, role: 'admin' | 'user' = 'user') =>
     users.create({ username, email: `${username}@example.com`, role, passwordHash: 'none' })
   return { store, clock, ids, users, tokens, sessions, newUser }
