@@ -1,5 +1,6 @@
 import { type Clock, isoInstant } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { pagesOf } from '../store/collect.ts'
 import type { ChatflowRow, MetaRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import { type Listed, readListed } from './listing.ts'
@@ -123,13 +124,8 @@ export function createSync({ store, flowise, clock, signal }: SyncOptions): Sync
 
   async function allKnown(): Promise<Map<string, ChatflowRow>> {
     const known = new Map<string, ChatflowRow>()
-    let last: string | undefined
-    for (;;) {
-      const page = await chatflows.list({ ...(last ? { after: { value: last, id: last } } : {}), limit: PAGE })
-      for (const row of page) known.set(row.id, row)
-      if (page.length < PAGE) return known
-      last = page.at(-1)?.id
-    }
+    for await (const page of pagesOf(chatflows, { limit: PAGE })) for (const row of page) known.set(row.id, row)
+    return known
   }
 
   async function remember(at: number): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { pagesOf } from '../store/collect.ts'
 import type { HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Document } from '../store/port.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
@@ -98,18 +99,14 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
   async function expireDue(nowMs = clock.now()): Promise<number> {
     let expired = 0
     const failures: unknown[] = []
-    let after: { value: null; id: string } | undefined
-    do {
-      const page = await accounts.list({ where: { gte: { holdCount: 1 } }, limit: PAGE, ...(after && { after }) })
+    for await (const page of pagesOf(accounts, { where: { gte: { holdCount: 1 } }, limit: PAGE })) {
       const due = page.flatMap((account) => dueHolds(account, nowMs))
       // One account that cannot be swept must not keep the money of the others.
       for (const result of await Promise.allSettled(due.map((hold) => expire(hold, nowMs)))) {
         if (result.status === 'rejected') failures.push(result.reason)
         else if (result.value) expired++
       }
-      const last = page.length === PAGE ? page.at(-1) : undefined
-      after = last && { value: null, id: last.id }
-    } while (after)
+    }
     if (failures.length > 0) throw failures[0]
     return expired
   }

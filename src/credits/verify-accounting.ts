@@ -1,8 +1,9 @@
+import { pagesOf } from '../store/collect.ts'
 import type { AccountingAccountRow, AccountingItemRow, ChargeRow } from '../store/accounting-rows.ts'
 import type { LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Store } from '../store/port.ts'
 import { ACCOUNTING_BOOK } from './book-names.ts'
-import { allOf, type Invariant, type LedgerReport, MAX_PROBLEMS } from './verify.ts'
+import { rowsOf, type Invariant, type LedgerReport, MAX_PROBLEMS } from './verify.ts'
 import { createRunCheck } from './verify-runs.ts'
 
 type Finding = readonly [Invariant, string]
@@ -24,7 +25,7 @@ export async function verifyAccounting(store: Store): Promise<LedgerReport> {
   }
 
   const runs = createRunCheck({ accounts, entries, complain })
-  for await (const entry of allOf(entries)) {
+  for await (const entry of rowsOf(entries)) {
     report.entriesChecked++
     await runs.take(entry)
     if (entry.kind !== 'charge') continue
@@ -33,7 +34,7 @@ export async function verifyAccounting(store: Store): Promise<LedgerReport> {
   }
   await runs.end()
 
-  for await (const { id } of allOf(accounts)) {
+  for await (const { id } of rowsOf(accounts)) {
     const found = await checkAccount(accounts, charges, id)
     if (!found) continue
     report.accountsChecked++
@@ -44,7 +45,7 @@ export async function verifyAccounting(store: Store): Promise<LedgerReport> {
 
 /** Charges to compare with the books of the accounting service, in any order. */
 export function reconciliationItems(store: Store): AsyncGenerator<AccountingItemRow> {
-  return allOf(store.collection<AccountingItemRow>('accounting_items'))
+  return rowsOf(store.collection<AccountingItemRow>('accounting_items'))
 }
 
 /** The findings of one account, or undefined if it kept changing meanwhile. */
@@ -67,21 +68,12 @@ async function checkAccount(
 async function sumsOf(charges: Collection<ChargeRow>, { id: accountId, head }: AccountingAccountRow) {
   let waiting = 0
   let all = 0
-  let after: { value: number; id: string } | undefined
-  do {
-    const page: ChargeRow[] = await charges.list({
-      where: { equal: { accountId } },
-      order: { by: 'createdAt', direction: 'asc' },
-      ...(after && { after }),
-      limit: 500
-    })
+  const where = { equal: { accountId } }
+  for await (const page of pagesOf(charges, { where, order: { by: 'createdAt', direction: 'asc' }, limit: 500 }))
     for (const { id, state, amount } of page) {
       all += amount
       if (state === 'pending' || id === head?.chargeId) waiting += amount
     }
-    const last = page.length === 500 ? page.at(-1) : undefined
-    after = last && { value: last.createdAt, id: last.id }
-  } while (after)
   return { waiting, all }
 }
 

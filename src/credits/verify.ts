@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AccountRow, LedgerEntryRow } from '../store/collections.ts'
+import { pagesOf } from '../store/collect.ts'
 import type { Collection, Store } from '../store/port.ts'
 import { createRunCheck } from './verify-runs.ts'
 
@@ -39,14 +40,14 @@ export async function verifyLedger(store: Store): Promise<LedgerReport> {
   }
 
   const runs = createRunCheck({ accounts, entries, complain })
-  for await (const entry of allOf(entries)) {
+  for await (const entry of rowsOf(entries)) {
     report.entriesChecked++
     ownerless.add(entry.accountId)
     await runs.take(entry)
   }
   await runs.end()
 
-  for await (const { id } of allOf(accounts)) {
+  for await (const { id } of rowsOf(accounts)) {
     ownerless.delete(id)
     const found = await checkAccount(accounts, entries, id)
     if (!found) continue
@@ -93,31 +94,19 @@ function findingsOf(account: AccountRow, posted: number): Finding[] {
 
 async function sumOf(entries: Collection<LedgerEntryRow>, accountId: string, isPatient: boolean): Promise<number> {
   let sum = 0
-  let after: { value: number; id: string } | undefined
-  do {
-    const page = await entries.list({
-      where: { equal: { accountId, isPosting: true } },
-      order: { by: 'at', direction: 'asc' },
-      ...(after && { after }),
-      limit: PAGE
-    })
+  const where = { equal: { accountId, isPosting: true } }
+  for await (const page of pagesOf(entries, { where, order: { by: 'at', direction: 'asc' }, limit: PAGE })) {
     for (const { delta } of page) sum += delta
-    const last = page.length === PAGE ? page.at(-1) : undefined
-    after = last && { value: last.at, id: last.id }
-    if (after && isPatient) await nextTurn()
-  } while (after)
+    if (isPatient && page.length === PAGE) await nextTurn()
+  }
   return sum
 }
 
 /** Every row of a collection, in pages, by id. */
-export async function* allOf<D extends { id: string }>(collection: Collection<D>): AsyncGenerator<D> {
-  let after: { value: null; id: string } | undefined
-  do {
-    const page = await collection.list({ ...(after && { after }), limit: PAGE })
+export async function* rowsOf<D extends { id: string }>(collection: Collection<D>): AsyncGenerator<D> {
+  for await (const page of pagesOf(collection, { limit: PAGE })) {
     yield* page
-    const last = page.length === PAGE ? page.at(-1) : undefined
-    after = last && { value: null, id: last.id }
     // Others get their turn: a store in this process answers without ever leaving it.
     await nextTurn()
-  } while (after)
+  }
 }

@@ -1,5 +1,6 @@
 import type { Blobs } from '../blobs/port.ts'
 import type { Clock } from '../clock.ts'
+import { pagesOf } from '../store/collect.ts'
 import type { FileRow } from '../store/collections.ts'
 import type { Guard, Store } from '../store/port.ts'
 import type { Removal } from './removal.ts'
@@ -37,16 +38,12 @@ export function createUpkeep({ store, blobs, clock, usage, removal }: UpkeepOpti
 
   async function each(where: Guard, work: (row: FileRow) => Promise<unknown>): Promise<number> {
     let done = 0
-    for (let after = {}; ; ) {
-      const page = await files.list({ where, ...after, limit: PAGE })
+    for await (const page of pagesOf(files, { where, limit: PAGE }))
       for (const row of page) {
         await work(row)
         done++
       }
-      const last = page.at(-1)
-      if (!last || page.length < PAGE) return done
-      after = { after: { value: last.id, id: last.id } }
-    }
+    return done
   }
 
   /** Ids of rows behind `after`, up to `last`. */

@@ -1,3 +1,4 @@
+import { allOf, pagesOf } from '../store/collect.ts'
 import type { FileRow, FileUsageRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import { fileRows, PAGE } from './rows.ts'
@@ -32,21 +33,10 @@ export function createUsage(store: Store, { maxBytes, maxFiles }: UsageLimits): 
   const usage = store.collection<FileUsageRow>('file_usage')
   const files = fileRows(store)
 
-  async function rowsOf(userId: string): Promise<FileRow[]> {
-    const rows: FileRow[] = []
-    for (let after = {}; ; ) {
-      const page = await files.list({ where: { equal: { userId } }, ...after, limit: PAGE })
-      rows.push(...page)
-      const last = page.at(-1)
-      if (!last || page.length < PAGE) return rows
-      after = { after: { value: last.id, id: last.id } }
-    }
-  }
-
   async function recount(userId: string): Promise<boolean> {
     // Read first: a file that comes or goes while the rows are read changes the revision, or is noted already.
     const counted = await usage.get(userId)
-    const rows = await rowsOf(userId)
+    const rows = await allOf(files, { where: { equal: { userId } }, limit: PAGE })
     if (!counted) {
       if (rows.length > 0) await usage.insert({ ...emptyUsage(userId), ...sumOf(rows) })
       return rows.length === 0
@@ -91,13 +81,9 @@ export function createUsage(store: Store, { maxBytes, maxFiles }: UsageLimits): 
     recount,
     async recountAll() {
       let wrong = 0
-      for (let after = {}; ; ) {
-        const page = await usage.list({ ...after, limit: PAGE })
+      for await (const page of pagesOf(usage, { limit: PAGE }))
         for (const { id } of page) if (!(await recount(id))) wrong++
-        const last = page.at(-1)
-        if (!last || page.length < PAGE) return wrong
-        after = { after: { value: last.id, id: last.id } }
-      }
+      return wrong
     }
   }
 }

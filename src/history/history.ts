@@ -1,6 +1,7 @@
 import type { Bus } from '../bus/port.ts'
 import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
+import { allOf } from '../store/collect.ts'
 import type { MessageRow, SessionRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Guard, Store } from '../store/port.ts'
@@ -112,17 +113,6 @@ export function createHistory({ store, bus, ids, removeFiles, onDeleted }: Histo
     return session
   }
 
-  async function allOf(userId: string): Promise<SessionRow[]> {
-    const all: SessionRow[] = []
-    for (;;) {
-      const last = all.at(-1)
-      const after = last ? { after: { value: last.id, id: last.id } } : {}
-      const page = await sessions.list({ where: { equal: { userId } }, ...after, limit: PAGE })
-      all.push(...page)
-      if (page.length < PAGE) return all
-    }
-  }
-
   return {
     ...createSessions(store),
     owned,
@@ -145,7 +135,7 @@ export function createHistory({ store, bus, ids, removeFiles, onDeleted }: Histo
     },
 
     async removeAll(userId, { isForced = false } = {}) {
-      const rows = await allOf(userId)
+      const rows = await allOf(sessions, { where: { equal: { userId } }, limit: PAGE })
       if (isForced) return eraseAll(rows, async () => true)
       return fenced(rows, (owner) => eraseAll(rows, ({ id }) => bus.acquire(sessionLease(id), owner, LEASE_MS)))
     }

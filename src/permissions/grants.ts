@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import { collect } from '../store/collect.ts'
+import { collect, pagesOf } from '../store/collect.ts'
 import type { GrantRow } from '../store/collections.ts'
 import type { Append, Guard, Store } from '../store/port.ts'
 
@@ -61,13 +61,7 @@ export function createGrants(store: Store): Grants {
 
   async function* active(chatflowId?: string) {
     const where: Guard = { equal: { isActive: true, ...(chatflowId === undefined ? {} : { chatflowId }) } }
-    let last: string | undefined
-    for (;;) {
-      const page = await rows.list({ where, ...behind(last), limit: PAGE })
-      yield* page
-      if (page.length < PAGE) return
-      last = page.at(-1)?.id
-    }
+    for await (const page of pagesOf(rows, { where, limit: PAGE })) yield* page
   }
 
   return {
