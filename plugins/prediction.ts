@@ -9,6 +9,7 @@ import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flow
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import type { History } from '../src/history/history.ts'
 import { createKeeper } from '../src/history/keeper.ts'
+import { repeat } from '../src/repeat.ts'
 import type { SessionRow } from '../src/store/collections.ts'
 
 /** A prediction that has been sent to Flowise. */
@@ -153,7 +154,7 @@ export default fp(
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
         await keeper.finish(store, (error) => {
           app.log.error({ err: error, request_id: exchange.requestId }, 'answer not stored yet')
-          const later = writeLater(store, error)
+          const later = repeat(store, error, { clock: app.clock, pausesMs: HISTORY_RETRIES_MS })
           app.lifecycle.run(later)
           return later
         })
@@ -185,19 +186,6 @@ export default fp(
         ...(isTruncated ? { truncated: true } : {}),
         now: app.clock.now()
       }
-    }
-
-    async function writeLater(work: () => Promise<void>, error: unknown): Promise<void> {
-      let last = error
-      for (const delayMs of HISTORY_RETRIES_MS) {
-        await new Promise<void>((resolve) => app.clock.after(delayMs, resolve))
-        try {
-          return await work()
-        } catch (again) {
-          last = again
-        }
-      }
-      throw last
     }
 
     function observe(exchange: Exchange, { ending, code, cause, firstAnswerAt }: Outcome): void {

@@ -21,6 +21,11 @@ export function createSystemClock(): Clock {
   }
 }
 
+/** Resolves after `delayMs`; like every timer of the clock it does not keep the process alive. */
+export function pause(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void clock.after(delayMs, resolve))
+}
+
 /** The instant as the API shows it: ISO 8601 in UTC with milliseconds and `Z`. */
 export function isoInstant(epochMs: number): string {
   return new Date(epochMs).toISOString()

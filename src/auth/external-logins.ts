@@ -1,5 +1,5 @@
 import type { Bus } from '../bus/port.ts'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { sha256Hex } from '../ids.ts'
 import type { AuthService, IssuedPair } from './external-calls.ts'
@@ -47,7 +47,6 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
   const { service, tokens, users, sessions, pairs, clock, bus, joinMs = 0 } = options
   const loggingIn = new Map<string, Promise<TokenPair>>()
   const refreshing = new Map<string, Promise<TokenPair>>()
-  const pause = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve))
 
   function verified(pair: IssuedPair): VerifiedPair {
     try {
@@ -88,7 +87,7 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
 
   async function logIn(username: string, password: string): Promise<TokenPair> {
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (attempt > 0) await pause(1000)
+      if (attempt > 0) await pause(clock, 1000)
       const { user, ...issued } = await service.login(username, password)
       const pair = verified(issued)
       if (!(await pairs.begin(pair))) continue
@@ -105,7 +104,7 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
     const ask = known ? service.refresh : askForStray
     let spent = refreshToken
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (attempt > 0) await pause(1000)
+      if (attempt > 0) await pause(clock, 1000)
       const pair = verified(await ask(spent))
       if (known && pair.token.userId !== known.row.userId)
         throw unavailable(new Error('the auth service answered with the tokens of somebody else'))
@@ -156,7 +155,7 @@ export function createExternalLogins(options: ExternalLoginOptions): Logins {
     refresh: (refreshToken) =>
       join(refreshing, sha256Hex(refreshToken), async () => {
         const exchanged = await exchange(refreshToken)
-        if (joinMs > 0) await pause(joinMs)
+        if (joinMs > 0) await pause(clock, joinMs)
         return exchanged
       }),
     ...createRevocations(sessions),

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type Ids, sha256Hex } from '../ids.ts'
 import type { RefreshTokenRow, RevokedTokenRow, TokenFamilyRow, UserRow } from '../store/collections.ts'
@@ -143,7 +143,7 @@ export function createSessions(options: SessionOptions): Sessions {
    * No reply has left yet, so all who come now have sent theirs before the old token was spent.
    */
   async function afterJoining(rotated: TokenPair): Promise<TokenPair> {
-    if (joinMs > 0) await new Promise<void>((resolve) => void clock.after(joinMs, resolve))
+    if (joinMs > 0) await pause(clock, joinMs)
     return rotated
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { AccountingAccountRow } from '../store/accounting-rows.ts'
@@ -89,7 +89,7 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
       if (refusal) {
         const isWorth = refusal.code === 'insufficient_credits' && covers(reading, account.cleared + amountMicro)
         if (!isWorth || looks++ === LOOKS || (await isStill(account))) throw refusal
-        await new Promise<void>((resolve) => clock.after(LOOK_AGAIN_MS, resolve))
+        await pause(clock, LOOK_AGAIN_MS)
         reading = undefined
         return undefined
       }

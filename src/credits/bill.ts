@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { repeat } from '../repeat.ts'
 import type { ChatflowRow } from '../store/collections.ts'
 import type { Holds } from './holds.ts'
 import type { Hold, Settlement } from './ledger.ts'
@@ -143,7 +144,12 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
             () => undefined,
             async (error) => {
               await kept?.durable
-              await settleLater(ending, meta, error)
+              // The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent).
+              await repeat(() => settleOnce(ending, meta), error, {
+                clock,
+                pausesMs: RETRY_DELAYS_MS,
+                onRetry: (failure) => onRetry(failure, hold.rid)
+              })
             }
           )
         }
@@ -192,22 +198,6 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
       return toAmounts(
         await holds.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated })
       )
-    }
-
-    /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
-    async function settleLater(ending: Ending, meta: ChargeMeta, error: unknown) {
-      let last = error
-      for (const delayMs of RETRY_DELAYS_MS) {
-        onRetry(last, hold.rid)
-        await new Promise<void>((resolve) => clock.after(delayMs, resolve))
-        try {
-          await settleOnce(ending, meta)
-          return
-        } catch (again) {
-          last = again
-        }
-      }
-      throw last
     }
 
     function estimate(ending: Ending): Amounts {

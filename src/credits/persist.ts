@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { AppError } from '../errors.ts'
 
 /** Before the repetitions of a write whose answer was lost; after the last the store counts as down. */
@@ -21,7 +21,7 @@ export async function persist<T>(clock: Clock, step: (isRepeated: boolean) => Pr
       if (!(error instanceof AppError) || error.code !== 'store_unavailable') throw error
       const pauseMs = PAUSES_MS[losses++]
       if (pauseMs === undefined) throw error
-      if (pauseMs > 0) await new Promise<void>((resolve) => clock.after(pauseMs, resolve))
+      if (pauseMs > 0) await pause(clock, pauseMs)
     }
   }
   throw new AppError('store_unavailable', {}, { cause: new Error(`Gave up after ${MAX_TRIES} concurrent changes`) })

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 
 /** Long enough to tell a stream from a parcel, short enough to be cheap. */
 export const TEST_EVENTS = 5
@@ -25,7 +25,7 @@ export interface TestEvent {
 export async function* createTestStream(clock: Clock, caller: SeenCaller): AsyncGenerator<string> {
   const startedAt = clock.now()
   for (let number = 1; number <= TEST_EVENTS; number++) {
-    if (number > 1) await new Promise<void>((resolve) => void clock.after(TEST_GAP_MS, resolve))
+    if (number > 1) await pause(clock, TEST_GAP_MS)
     const sentMs = clock.now() - startedAt
     const data = { event: 'tick', number, of: TEST_EVENTS, sent_ms: sentMs, caller }
     yield `id: ${number}\nevent: tick\ndata: ${JSON.stringify(data)}\n\n`

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Change, CollectionSpec, Document, Guard, Store } from './port.ts'
 
 /** The row of `meta` that says in which form each collection is. */
@@ -72,7 +72,7 @@ export async function migrate(store: Store, options: MigrateOptions): Promise<vo
     const isFree = { lt: { leaseUntil: clock.now() }, ...stillAt(next.collection, row.value[next.collection]) }
     const isOurs = await meta.update(ROW, isFree, { set: { owner, leaseUntil } })
     if (isOurs) await takeStep(store, next, { ...options, leaseUntil })
-    else await new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve))
+    else await pause(clock, LOOK_AGAIN_MS)
   }
 }
 
