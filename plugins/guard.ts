@@ -1,5 +1,6 @@
 import type { FastifyInstance, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Scope } from '../src/auth/identity.ts'
 import { AppError } from '../src/errors.ts'
 
 /**
@@ -11,6 +12,8 @@ export type Access = 'public' | 'user' | 'admin' | 'prediction'
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
+    /** What an API key or embed token needs for it; absent: none will do. */
+    scope?: Scope
   }
 }
 

@@ -5,6 +5,23 @@ import type { AccessToken } from './tokens.ts'
 import { currentRole } from './user-roles.ts'
 import type { Users } from './users.ts'
 
+/** What a key may be used for: `embed` is the part of `chat` that an embed token opens, Flowise's own surface. */
+export type Scope = 'embed' | 'chat' | 'read'
+
+/** What an identity is confined to that came by an API key or an embed token. */
+export interface KeyLimits {
+  readonly keyId: string
+  readonly kind: 'api_key' | 'embed_token'
+  readonly scopes: readonly Scope[]
+  /** Null: whatever its owner may use. */
+  readonly chatflowIds: readonly string[] | null
+  /** Name of the key's budget in the limits of its owner's account; null: none. */
+  readonly budget: string | null
+  readonly requestsPerMinute: number | null
+  /** Whose chats these are; null: the owner's. */
+  readonly visitorId: string | null
+}
+
 /** Who is asking. */
 export interface Identity {
   readonly userId: string
@@ -17,6 +34,8 @@ export interface Identity {
   readonly token: AccessToken
   /** The token as it was sent, for services that know its user; never for a log. */
   readonly bearer: string
+  /** Null for a token of a login. */
+  readonly key: KeyLimits | null
 }
 
 /** @throws (may also reject with) token_expired, invalid_token, auth_unavailable */
@@ -40,7 +59,7 @@ export function createAuthenticator(verify: VerifyToken, users: Users, sessions:
     if (isRevoked) throw new AppError('token_revoked')
     const role = currentRole(user, token)
     const { id: userId, username, email = null } = user
-    return { userId, username, email, role, isAdmin: role === 'admin', sid, token, bearer }
+    return { userId, username, email, role, isAdmin: role === 'admin', sid, token, bearer, key: null }
   }
 }
 
@@ -51,4 +70,9 @@ export function createAuthenticator(verify: VerifyToken, users: Users, sessions:
 export function identityOf(request: { identity: Identity | null }): Identity {
   if (!request.identity) throw new AppError('not_authenticated')
   return request.identity
+}
+
+/** Whose chats the caller's are: the user's, or those of one visitor. */
+export function chatOwnerOf({ userId, key }: Identity): { userId: string; visitorId: string | null } {
+  return { userId, visitorId: key?.visitorId ?? null }
 }

@@ -101,10 +101,16 @@ export function readGatewayRequest(
   }
 }
 
+/** Whose chats: a user's own, or those of one visitor of the user's pages. */
+export interface ChatOwner {
+  userId: string
+  visitorId: string | null
+}
+
 /** What of a request on Flowise's own path is no part of its body. */
 export interface FlowiseCall {
   chatflowId: string
-  userId: string
+  owner: ChatOwner
   /** Files of a multipart body; undefined for JSON. */
   parts: readonly ClaimedFile[] | undefined
   maxFiles: number
@@ -117,7 +123,7 @@ export interface FlowiseCall {
  */
 export function readFlowiseRequest(
   body: FlowiseBody,
-  { chatflowId, userId, parts, maxFiles }: FlowiseCall
+  { chatflowId, owner, parts, maxFiles }: FlowiseCall
 ): PredictionRequest {
   checkCount(parts?.length ?? body.uploads?.length ?? 0, maxFiles)
   const chatId = [body.chatId, body.sessionId, body.overrideConfig?.sessionId].find(isGiven)
@@ -130,7 +136,7 @@ export function readFlowiseRequest(
     chatflowId,
     question: checkText(question),
     shown: question.trim() === '' ? shownFor(body) : question,
-    sessionId: chatId === undefined ? undefined : sessionOfChat(userId, chatflowId, chatId),
+    sessionId: chatId === undefined ? undefined : sessionOfChat(owner, chatflowId, chatId),
     ...(chatId === undefined ? {} : { clientChatId: chatId }),
     wantsStream: body.streaming === true || body.streaming === 'true',
     history: readHistory(body.history),
@@ -144,8 +150,9 @@ export function readFlowiseRequest(
   }
 }
 
-/** The session that a client made for Flowise means by its chatId. */
-export function sessionOfChat(userId: string, chatflowId: string, chatId: string): string {
+/** The session that a client made for Flowise means by its chatId; visitors of one user never share one. */
+export function sessionOfChat({ userId, visitorId }: ChatOwner, chatflowId: string, chatId: string): string {
+  if (visitorId !== null) return `v-${derivedRunId(userId, visitorId, chatflowId, chatId)}`
   return SESSION_ID.test(chatId) ? chatId : `c-${derivedRunId(userId, chatflowId, chatId)}`
 }
 

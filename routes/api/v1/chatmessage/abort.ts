@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { chatOwnerOf, identityOf } from '../../../../src/auth/identity.ts'
 import { sessionOfChat } from '../../../../src/flowise/request.ts'
 import { Id, Message, responses, Type } from '../../../../src/schema.ts'
 
@@ -7,7 +8,7 @@ const routes: FastifyPluginAsyncTypebox = async function abort(app) {
   app.put(
     '/abort/:chatflow_id/:chat_id',
     {
-      config: { access: 'user' },
+      config: { access: 'user', scope: 'embed' },
       schema: {
         operationId: 'predictions.abort',
         summary: "Flowise's own path to stop the caller's prediction in a chat",
@@ -19,8 +20,8 @@ const routes: FastifyPluginAsyncTypebox = async function abort(app) {
     },
     async (request) => {
       const { chatflow_id, chat_id } = request.params
-      const userId = request.identity?.userId ?? ''
-      await app.stopRun(userId, sessionOfChat(userId, chatflow_id, chat_id))
+      const owner = chatOwnerOf(identityOf(request))
+      await app.stopRun(owner.userId, sessionOfChat(owner, chatflow_id, chat_id))
       return { status: 200 as const, message: 'Chat message aborted' }
     }
   )

@@ -2,6 +2,7 @@ import { callbackify } from 'node:util'
 import proxy from '@fastify/http-proxy'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import { chatOwnerOf, identityOf } from '../../../../src/auth/identity.ts'
 import { AppError } from '../../../../src/errors.ts'
 import { readFlowiseForm } from '../../../../src/flowise/multipart.ts'
 import { type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
@@ -79,14 +80,13 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
     httpMethods: ['POST'],
     proxyPayloads: false,
     disableRequestLogging: true,
-    config: { access: 'prediction' },
+    config: { access: 'prediction', scope: 'embed' },
     preHandler: (request, _reply, done) => {
       const { chatflow_id: chatflowId } = request.params as { chatflow_id: string }
-      if (!request.identity) throw new AppError('not_authenticated')
-      const { userId } = request.identity
+      const owner = chatOwnerOf(identityOf(request))
       const parts = request.fileParts ?? undefined
       const body = (request.body ?? {}) as FlowiseBody
-      request.prediction = readFlowiseRequest(body, { chatflowId, userId, parts, maxFiles })
+      request.prediction = readFlowiseRequest(body, { chatflowId, owner, parts, maxFiles })
       done()
     },
     undici: createTransport(app) as never,
