@@ -15,7 +15,7 @@ export const CHATFLOW_ID = 'c4a05000-0000-4000-8000-000000000001'
 const SECRET = 'only-for-chaos-only-for-chaos-only-for-chaos'
 const TOKEN_SECONDS = 86_400
 const START_MS = 60_000
-/** FerretDB has a hundred connections to its database, and hangs for good when cursors that wait to be closed have them all. */
+/** Three gateways together stay below the hundred connections that FerretDB has to its database. */
 const POOL_SIZE = 20
 
 /** Gateways over one store, with a Flowise behind them and users who may ask it. */

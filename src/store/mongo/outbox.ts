@@ -3,8 +3,8 @@ import type { Append, CollectionSpec } from '../port.ts'
 import { type StoredDocument, waitingOf, withoutWaiting, outboxKey } from './document.ts'
 import { areAllTaken } from './errors.ts'
 
-/** Documents published in one round. */
-const BATCH = 200
+/** FerretDB opens a connection to its database for each update of a command, has a hundred, and waits for ever when all are taken. */
+const BATCH = 50
 /** More wait in their sources only, and are found there. */
 const MAX_QUEUED = 10_000
 
