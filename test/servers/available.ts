@@ -37,6 +37,12 @@ export function findHaproxy(env = process.env): string | undefined {
   return findProgram('haproxy', env, ['/usr/sbin'])
 }
 
+/** Path of Chromium under any of its names; undefined if there is none. */
+export function findChromium(env = process.env): string | undefined {
+  const names = ['chromium', 'chromium-browser', 'google-chrome']
+  return names.map((name) => findProgram(name, env)).find((path) => path !== undefined)
+}
+
 /** Path of a program on the PATH of this environment, or in one of the other folders; undefined if there is none. */
 export function findProgram(name: string, env = process.env, others: string[] = []): string | undefined {
   const folders = [...(env.PATH ?? '').split(delimiter).filter(Boolean), ...others]

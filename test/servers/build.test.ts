@@ -58,7 +58,8 @@ t.test('what is missing is told with the way to have it', async (t) => {
 
 t.test('with all servers there is nothing to tell', { skip: !findMongo() && 'FerretDB is not built' }, async (t) => {
   const folder = t.testdir()
-  for (const name of ['redis-server', 'haproxy']) writeFileSync(join(folder, name), '#!/bin/sh\n', { mode: 0o755 })
+  for (const name of ['redis-server', 'haproxy', 'chromium'])
+    writeFileSync(join(folder, name), '#!/bin/sh\n', { mode: 0o755 })
   t.strictSame(missingServers({ PATH: folder }), [])
 })
 

@@ -1,4 +1,4 @@
-import { findGo, findHaproxy, findMongo, findRedis } from './available.ts'
+import { findChromium, findGo, findHaproxy, findMongo, findRedis } from './available.ts'
 
 const WIDTH = 110
 
@@ -24,6 +24,8 @@ export function missingServers(env = process.env): string[] {
   }
   if (findHaproxy(env) === undefined)
     lines.push(`Tests of the load balancer ${fate}: there is no HAProxy.`, '  apt-get install haproxy')
+  if (findChromium(env) === undefined)
+    lines.push(`Tests of the widget in a browser ${fate}: there is no Chromium.`, '  apt-get install chromium')
   return lines
 }
 
