@@ -195,7 +195,7 @@ export default fp(
         ending,
         seconds: (app.clock.now() - startedAt) / 1000,
         ...(firstAnswerAt === undefined ? {} : { firstEventSeconds: (firstAnswerAt - startedAt) / 1000 }),
-        ...(transcript.usageTokens === undefined ? {} : { tokens: transcript.usageTokens })
+        ...(transcript.usage === undefined ? {} : { usage: transcript.usage })
       })
       if (code === undefined) return
       app.metrics.upstreamFailed(code)

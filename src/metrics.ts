@@ -6,7 +6,8 @@ export interface PredictionEnd {
   ending: string
   seconds: number
   firstEventSeconds?: number
-  tokens?: number
+  /** As the flow reported them; input and output where it told them apart. */
+  usage?: { readonly input?: number; readonly output?: number; readonly total: number }
 }
 
 export interface RequestEnd {
@@ -73,6 +74,12 @@ export function createMetrics(): Metrics {
     registers
   })
   const tokens = new Counter({ name: 'gateway_prediction_tokens_total', help: 'Tokens Flowise reported', registers })
+  const tokensByDirection = new Counter({
+    name: 'gateway_prediction_direction_tokens_total',
+    help: 'Tokens Flowise reported as input or as output of its models; what it reports only in sum is not among them',
+    labelNames: ['direction'],
+    registers
+  })
   const credits = new Counter({
     name: 'gateway_credits_total',
     help: 'Credits by what happened to them',
@@ -116,11 +123,14 @@ export function createMetrics(): Metrics {
     requestEnded: ({ method, route, status, seconds }) =>
       requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
     predictionStarted: (kind) => running.inc({ kind }),
-    predictionEnded({ kind, ending, seconds, firstEventSeconds, tokens: count }) {
+    predictionEnded({ kind, ending, seconds, firstEventSeconds, usage }) {
       running.dec({ kind })
       predictions.observe({ kind, ending }, seconds)
       if (firstEventSeconds !== undefined) firstEvents.observe({ kind }, firstEventSeconds)
-      if (count !== undefined) tokens.inc(count)
+      if (!usage) return
+      tokens.inc(usage.total)
+      tokensByDirection.inc({ direction: 'input' }, usage.input ?? 0)
+      tokensByDirection.inc({ direction: 'output' }, usage.output ?? 0)
     },
     creditsMoved: (kind, micro) => credits.inc({ kind }, micro / MICRO),
     upstreamFailed: (code) => failures.inc({ code }),

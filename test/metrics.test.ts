@@ -5,13 +5,20 @@ t.test('predictions are counted from start to end', async (t) => {
   const metrics = createMetrics()
   metrics.predictionStarted('sse')
   metrics.predictionStarted('json')
-  metrics.predictionEnded({ kind: 'sse', ending: 'completed', seconds: 2, firstEventSeconds: 0.2, tokens: 42 })
+  metrics.predictionEnded({
+    kind: 'sse',
+    ending: 'completed',
+    seconds: 2,
+    firstEventSeconds: 0.2,
+    usage: { input: 30, total: 42 }
+  })
   const text = await metrics.registry.metrics()
   t.match(text, 'gateway_predictions_running{kind="sse"} 0')
   t.match(text, 'gateway_predictions_running{kind="json"} 1')
   t.match(text, 'gateway_prediction_duration_seconds_count{kind="sse",ending="completed"} 1')
   t.match(text, 'gateway_prediction_first_event_seconds_sum{kind="sse"} 0.2')
   t.match(text, 'gateway_prediction_tokens_total 42')
+  t.match(text, 'gateway_prediction_direction_tokens_total{direction="input"} 30')
 })
 
 t.test('credits are counted as credits, failures by their code', async (t) => {

@@ -10,7 +10,7 @@ import { costOfTokens, type Price, sizeOfHold } from './pricing.ts'
 export interface Produced {
   readonly hasOutput: boolean
   readonly text: string
-  readonly usageTokens: number | undefined
+  readonly usage: { readonly input?: number; readonly output?: number; readonly total: number } | undefined
 }
 
 /** What the ledger entry remembers of the prediction. */
@@ -158,17 +158,17 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
 
     function usedMicro(): number {
       if (price.kind === 'flat') return produced.hasOutput ? whole(price.amountMicro) : 0
-      const tokens = produced.usageTokens ?? Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
+      const tokens = produced.usage?.total ?? Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
       return produced.hasOutput ? whole(costOfTokens(price, tokens)) : 0
     }
 
     function money(ending: Ending) {
-      const { hasOutput, usageTokens: tokens } = produced
+      const { hasOutput, usage } = produced
       const decided = decideMoney(ending, {
         hasOutput,
         usedMicro: usedMicro(),
         price,
-        ...(tokens === undefined ? {} : { tokens })
+        ...(usage && { tokens: usage.total })
       })
       return decided.action === 'void' ? decided : { ...decided, costMicro: whole(decided.costMicro) }
     }

@@ -1,7 +1,6 @@
 import { createFrame, type Frame } from './frame.ts'
 import { isRecord, isTooDeep, parseJson } from './json.ts'
 import { filterResult, OWN_EVENTS } from './redaction.ts'
-import { tokensOfExecution } from './usage.ts'
 
 /** Flowise's JSON answer, read. */
 export interface Answer {
@@ -12,7 +11,6 @@ export interface Answer {
   hasArtifacts: boolean
   /** The answer as an object, unfiltered. */
   result: Record<string, unknown>
-  usageTokens?: number
   chatMessageId?: string
   /** A JSON text of an array, encoded once, as in the metadata event of a stream. */
   followUpPrompts?: string
@@ -24,8 +22,6 @@ export function readAnswer(json: unknown): Answer {
   const text = textOf(result.text) || textOf(result.json)
   const hasArtifacts = Array.isArray(result.artifacts) && result.artifacts.length > 0
   const answer: Answer = { text, isEmpty: text === '' && !hasArtifacts, hasArtifacts, result }
-  const usageTokens = tokensOfExecution(result.agentFlowExecutedData)
-  if (usageTokens !== undefined) answer.usageTokens = usageTokens
   if (typeof result.chatMessageId === 'string') answer.chatMessageId = result.chatMessageId
   const followUpPrompts = readFollowUpPrompts(result.followUpPrompts)
   if (followUpPrompts !== undefined) answer.followUpPrompts = followUpPrompts

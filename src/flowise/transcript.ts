@@ -2,7 +2,7 @@ import { readFollowUpPrompts } from './answer.ts'
 import type { Frame } from './frame.ts'
 import { isRecord } from './json.ts'
 import { filterResult, HIDDEN_FIELDS, reduceField } from './redaction.ts'
-import { tokensOfExecution, tokensOfUsage } from './usage.ts'
+import { type TokenUsage, usageOf, usageOfExecution } from './usage.ts'
 
 const TEXT_FIELDS: readonly string[] = ['text', 'question', 'token', 'start', 'thinking', 'metadata', 'end', 'error']
 const TOOL_EVENTS: readonly string[] = ['artifacts', 'usedTools', 'calledTools', 'tool', 'agent_trace']
@@ -24,7 +24,8 @@ export interface Transcript {
   readonly data: Record<string, unknown> | undefined
   /** True once a token with text, an artifact or a tool event was seen. */
   readonly hasOutput: boolean
-  readonly usageTokens: number | undefined
+  /** Tokens as the flow reported them; undefined if it reported none. */
+  readonly usage: TokenUsage | undefined
   /** Flowise's own metadata, with its internal ids. */
   readonly metadata: Record<string, unknown> | undefined
   readonly chatMessageId: string | undefined
@@ -48,16 +49,16 @@ export function createTranscript(options: TranscriptOptions): Transcript {
   let textBytes = 0
   let isTruncated = false
   let hasOutput = false
-  let reportedTokens: number | undefined
-  let executedTokens: number | undefined
+  let reported: TokenUsage | undefined
+  let executed: TokenUsage | undefined
   let metadata: Record<string, unknown> | undefined
 
   return {
     add(frame) {
       hasOutput ||= isOutput(frame)
       if (frame.event === 'token') return addText(frame.data)
-      if (frame.event === 'usageMetadata') reportedTokens = tokensOfUsage(frame.data) ?? reportedTokens
-      if (frame.event === 'agentFlowExecutedData') executedTokens = tokensOfExecution(frame.data) ?? executedTokens
+      if (frame.event === 'usageMetadata') reported = usageOf(frame.data) ?? reported
+      if (frame.event === 'agentFlowExecutedData') executed = usageOfExecution(frame.data) ?? executed
       if (frame.event === 'metadata' && isRecord(frame.data)) addMetadata(frame.data)
       else addField(frame.event, frame.data)
     },
@@ -71,9 +72,9 @@ export function createTranscript(options: TranscriptOptions): Transcript {
     get hasOutput() {
       return hasOutput
     },
-    get usageTokens() {
+    get usage() {
       // The event tells of the last node only; the execution data of all of them.
-      return executedTokens ?? reportedTokens
+      return executed ?? reported
     },
     get metadata() {
       return metadata

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { answerFrames, readAnswer } from '../../src/flowise/answer.ts'
 import { DEFAULT_RESPONSE_FIELDS } from '../../src/flowise/redaction.ts'
+import { usageOfExecution } from '../../src/flowise/usage.ts'
 import { jsonOf } from './frames.ts'
 
 t.test('the text is text, else json serialised, else empty', async (t) => {
@@ -25,10 +26,10 @@ t.test('the text is text, else json serialised, else empty', async (t) => {
 t.test('recorded answers give text, message id and tokens', async (t) => {
   t.match(readAnswer(jsonOf('01-nonstream-chatflow')), {
     text: 'Echo: hello there world',
-    chatMessageId: '88f897df-4bd4-4a54-96fc-8a537a744b4a',
-    usageTokens: undefined
+    chatMessageId: '88f897df-4bd4-4a54-96fc-8a537a744b4a'
   })
-  t.equal(readAnswer(jsonOf('07-nonstream-agentflow-llm')).usageTokens, 15)
+  const agent = readAnswer(jsonOf('07-nonstream-agentflow-llm'))
+  t.equal(usageOfExecution(agent.result.agentFlowExecutedData)?.total, 15)
 })
 
 t.test('follow-up prompts are encoded once, however Flowise encoded them', async (t) => {

@@ -27,13 +27,13 @@ t.test('the first token, which start carries too, is counted once', async (t) =>
 
 t.test('metadata, tokens used and message id are read', async (t) => {
   const agent = transcriptOf(framesOf('06-stream-agentflow-llm'))
-  t.equal(agent.usageTokens, 15)
+  t.same(agent.usage, { input: 11, output: 4, total: 15 })
   t.equal(agent.chatMessageId, '0c92ecaf-5444-4a46-b412-ab755813aca6')
-  t.equal(transcriptOf(framesOf('02-stream-chatflow')).usageTokens, undefined)
-  t.equal(transcriptOf([createFrame('usageMetadata', { input_tokens: 2, output_tokens: 3 })]).usageTokens, 5)
+  t.equal(transcriptOf(framesOf('02-stream-chatflow')).usage, undefined)
+  t.equal(transcriptOf([createFrame('usageMetadata', { input_tokens: 2, output_tokens: 3 })]).usage?.total, 5)
   const nodes = [1, 2].map((total_tokens) => ({ data: { output: { usageMetadata: { total_tokens } } } }))
   const both = [createFrame('agentFlowExecutedData', nodes), createFrame('usageMetadata', { total_tokens: 2 })]
-  t.equal(transcriptOf(both).usageTokens, 3, 'all nodes, not only the last one')
+  t.equal(transcriptOf(both).usage?.total, 3, 'all nodes, not only the last one')
   t.equal(transcriptOf([createFrame('metadata', { followUpPrompts: '["a"]' })]).followUpPrompts, '["a"]')
 })
 
