@@ -229,6 +229,18 @@ void withMongo(t, 'a full outbox is emptied before more is added', async (t, mon
   t.same(await waiting('a'), [])
 })
 
+void withMongo(t, 'what waits in hundreds of documents is published in rounds', async (t, mongo) => {
+  const { start, things } = await settingOf(t, mongo)
+  const dying = await start()
+  dying.proxy.decide = (request) => (isPublishing(request) ? 'lose-request' : 'pass')
+  const ids = Array.from({ length: 250 }, (_, i) => `a${i}`)
+  await Promise.all(ids.map((id) => dying.store.collection<Thing>('things').insert({ id }, [note(`n-${id}`)])))
+  await dying.store.close()
+  const { store } = await start()
+  t.equal((await idsOf(store)).length, ids.length)
+  t.equal(await things.countDocuments({ '%pending.0': { $exists: true } }), 0)
+})
+
 void withMongo(t, 'of what was removed only the id is left, and that for an hour', async (t, mongo) => {
   const { start, clock, notes: stored } = await settingOf(t, mongo)
   const { store } = await start()
