@@ -39,7 +39,7 @@ export default fp(
     const { store, clock, ids, config, lifecycle, metrics, bus, takeTurn, accounting } = app
     const { openingMicro, priceMicro } = config.credits
     const ledger = createLedger({ store, clock, ids, maxHolds: config.limits.concurrentPerUser, leaseMs: LEASE_MS })
-    const idempotency = createIdempotency({ store, clock, book: accounting ? ACCOUNTING_BOOK : LEDGER_BOOK })
+    const idempotency = createIdempotency({ store, clock, ids, book: accounting ? ACCOUNTING_BOOK : LEDGER_BOOK })
     const billing = createBilling({
       clock,
       openAccount: (userId) => (accounting ? accounting.open(userId) : ledger.open(userId, openingMicro)),

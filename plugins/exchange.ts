@@ -8,6 +8,7 @@ import { type PredictionRequest, requestHash } from '../src/flowise/request.ts'
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import { sessionLease } from '../src/history/history.ts'
+import { runIdOf } from '../src/ids.ts'
 import type { SessionRow } from '../src/store/collections.ts'
 
 declare module 'fastify' {
@@ -68,7 +69,8 @@ export default fp(
         reply.header(REPLAYED, 'true')
         return
       }
-      const runId = keyed?.rid ?? app.ids.run()
+      const messageId = keyed?.messageId ?? app.ids.uuid()
+      const runId = runIdOf(messageId)
       const sessionId = prediction.sessionId ?? app.ids.uuid()
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       try {
@@ -84,7 +86,7 @@ export default fp(
         runId,
         userId: identity.userId,
         sessionId,
-        messageId: app.ids.uuid(),
+        messageId,
         requestId: request.id,
         chatflow: grant.chatflow,
         kind: prediction.wantsStream ? 'sse' : 'json',

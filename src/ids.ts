@@ -26,6 +26,11 @@ export function derivedRunId(...parts: string[]): string {
   return base32(createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, 17))
 }
 
+/** The run that a message answers: whoever knows the message finds its money without an index. */
+export function runIdOf(messageId: string): string {
+  return derivedRunId('run', messageId)
+}
+
 /** Lower-case hex SHA-256, the form in which tokens and keys are stored. */
 export function sha256Hex(text: string | Uint8Array): string {
   return createHash('sha256').update(text).digest('hex')

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import { derivedRunId } from '../ids.ts'
+import { derivedRunId, type Ids, runIdOf } from '../ids.ts'
 import type { AccountRow, LedgerEntryRow, RequestRow } from '../store/collections.ts'
 import type { Guard, Store } from '../store/port.ts'
 import { type BookNames, LEDGER_BOOK } from './book-names.ts'
@@ -19,7 +19,8 @@ export interface Keyed {
   key: string
 }
 
-export type Begun = { state: 'new'; rid: string } | { state: 'replay'; receipt: unknown }
+/** A new run and the id of the message that will answer it, which its run id is made from. */
+export type Begun = { state: 'new'; rid: string; messageId: string } | { state: 'replay'; receipt: unknown }
 
 /** What is known of a run whose process died after the charge: its answer is lost, its price is not. */
 export interface AbandonedReceipt {
@@ -47,18 +48,20 @@ export interface Idempotency {
 export function createIdempotency(options: {
   store: Store
   clock: Clock
+  ids: Pick<Ids, 'uuid'>
   /** Where the holds and charges of predictions are. */
   book?: BookNames
 }): Idempotency {
-  const { store, clock, book = LEDGER_BOOK } = options
+  const { store, clock, ids, book = LEDGER_BOOK } = options
   const requests = store.collection<RequestRow>('requests')
   const accounts = store.collection<Pick<AccountRow, 'id' | 'holds'>>(book.accounts)
   const entries = store.collection<LedgerEntryRow>(book.entries)
 
   async function begin({ accountId, key, bodyHash }: Keyed & { bodyHash: string }): Promise<Begun> {
     return persist(clock, async () => {
-      const row = newRow({ accountId, key, bodyHash }, clock.now())
-      if (await requests.insert(row)) return { state: 'new', rid: row.rid }
+      const messageId = ids.uuid()
+      const row = newRow({ accountId, key, bodyHash }, { rid: runIdOf(messageId), now: clock.now() })
+      if (await requests.insert(row)) return { state: 'new', rid: row.rid, messageId }
       const known = await requests.get(row.id)
       // Forgotten or purged in between: the key is free again.
       if (!known) return undefined
@@ -69,9 +72,9 @@ export function createIdempotency(options: {
         if (chargedMicro > 0)
           return { state: 'replay', receipt: { abandoned: true, chargedMicro } satisfies AbandonedReceipt }
       }
-      // Made anew: the row above may be as old as the known one, and then its run id would be the same.
-      const next = newRow({ accountId, key, bodyHash }, clock.now())
-      return (await takeOver(known, next)) ? { state: 'new', rid: next.rid } : undefined
+      // From now on: the row above may be as old as the known one.
+      const next = newRow({ accountId, key, bodyHash }, { rid: row.rid, now: clock.now() })
+      return (await takeOver(known, next)) ? { state: 'new', rid: next.rid, messageId } : undefined
     })
   }
 
@@ -89,7 +92,7 @@ export function createIdempotency(options: {
     return charges.reduce((sum, charge) => sum - charge.delta, 0)
   }
 
-  /** A later beginning makes another run id: the old run, if it moves after all, meets guards that fail. */
+  /** Every beginning has a run id of its own: the old run, if it moves after all, meets guards that fail. */
   function takeOver(known: RequestRow, { rid, bodyHash, createdAt, expiresAt }: RequestRow): Promise<boolean> {
     return requests.update(
       known.id,
@@ -132,11 +135,14 @@ function runningOf(rid: string | undefined): Guard {
   return { equal: { state: 'running', ...(rid !== undefined && { rid }) } }
 }
 
-function newRow({ accountId, key, bodyHash }: Keyed & { bodyHash: string }, now: number): RequestRow {
+function newRow(
+  { accountId, key, bodyHash }: Keyed & { bodyHash: string },
+  { rid, now }: { rid: string; now: number }
+): RequestRow {
   return {
     id: rowId(accountId, key),
     accountId,
-    rid: derivedRunId(accountId, key, String(now)),
+    rid,
     bodyHash,
     state: 'running',
     createdAt: now,

@@ -19,6 +19,7 @@ interface Desk {
   ledger: Ledger
   store: Store
   clock: FakeClock
+  ids: Ids
   claims: Claims
   scenario: Scenario
 }
@@ -35,7 +36,7 @@ export function actorsOf(scenario: Scenario, { clock, claims }: { clock: FakeClo
     process: errand.process,
     async work(store) {
       const ledger = createLedger({ store, clock, ids, maxHolds: MAX_HOLDS, leaseMs: LEASE_MS })
-      await tolerant(() => run(errand, { ledger, store, clock, claims, scenario }))
+      await tolerant(() => run(errand, { ledger, store, clock, ids, claims, scenario }))
     }
   }))
 }
@@ -73,8 +74,8 @@ async function run(errand: Errand, desk: Desk): Promise<void> {
 
 /** One prediction as the gateway runs it. */
 async function predict(errand: RunErrand, desk: Desk): Promise<void> {
-  const { ledger, store, clock, claims } = desk
-  const idempotency = createIdempotency({ store, clock })
+  const { ledger, store, clock, ids, claims } = desk
+  const idempotency = createIdempotency({ store, clock, ids })
   const request = { accountId: ACCOUNT, key: errand.key, bodyHash: 'h' }
   const begun = await idempotency.begin(request)
   if (begun.state === 'replay') return claims.replay(errand.key, begun.receipt)

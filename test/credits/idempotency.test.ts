@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { createIdempotency } from '../../src/credits/idempotency.ts'
+import { runIdOf } from '../../src/ids.ts'
 import { createStoreWire } from './hostile-store.ts'
 import { openTestLedger } from './open.ts'
 
@@ -121,10 +122,10 @@ t.test('purging goes through all pages', async (t) => {
 })
 
 t.test('a beginning that stalled since the instant of the first one gets a run id of its own', async (t) => {
-  const { begin, clock, store } = open(t)
+  const { begin, clock, ids, store } = open(t)
   const wire = createStoreWire(store)
   const slow = await wire.start(0)
-  const stalled = createIdempotency({ store: slow.store, clock }).begin(request)
+  const stalled = createIdempotency({ store: slow.store, clock, ids }).begin(request)
   const first = await begin()
   clock.advance(90_000)
   while (slow.waiting().length > 0) {
@@ -134,4 +135,16 @@ t.test('a beginning that stalled since the instant of the first one gets a run i
   const begun = await stalled
   t.match(begun, { state: 'new' })
   t.not(begun.state === 'new' && begun.rid, first)
+})
+
+t.test('the run of a key is found from the message that answers it, also when it was taken over', async (t) => {
+  const { idempotency, clock } = open(t)
+  const first = await idempotency.begin(request)
+  clock.advance(90_000)
+  const second = await idempotency.begin(request)
+  if (first.state !== 'new' || second.state !== 'new') throw new Error('A replay where a new run was expected')
+  t.equal(first.rid, runIdOf(first.messageId))
+  t.equal(second.rid, runIdOf(second.messageId))
+  t.not(second.messageId, first.messageId)
+  t.equal(await idempotency.finish({ ...request, rid: second.rid, receipt: 1 }), true)
 })
