@@ -168,8 +168,9 @@ export default fp(
       const hasAnswer =
         transcript.hasOutput || transcript.text !== '' || transcript.data !== undefined || transcript.isDataOmitted
       const status = ending === 'completed' ? 'complete' : 'incomplete'
+      const upstreamId = transcript.chatMessageId ?? outcome.answer?.chatMessageId
       if (hasAnswer || ending === 'completed')
-        return app.history.answer({ ...answerOf(exchange), session, status, isClean })
+        return app.history.answer({ ...answerOf(exchange), session, status, isClean, upstreamId })
       await app.history.failed({ session, userMessageId, isClean })
       return true
     }

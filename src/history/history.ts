@@ -6,6 +6,7 @@ import type { MessageRow, SessionRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Guard, Store } from '../store/port.ts'
 import { listMessages, messagesOf, removeMessages } from './messages.ts'
+import { type ChatPlace, createPreparedChats, type PreparedChats, type Upstream } from './prepared.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 
 const LEASE_MS = 60_000
@@ -17,9 +18,18 @@ interface Page {
 }
 
 /** The conversations of all users: what predictions write, and what their owners read and delete. */
-export interface History extends Sessions {
+export interface History extends Sessions, Pick<PreparedChats, 'purge' | 'removeAllOf'> {
   /** @throws session_not_found also for a session of somebody else */
   owned(userId: string, sessionId: string): Promise<SessionRow>
+  /** An answer of the assistant in a session of the user; undefined where there is none. */
+  answerOf(userId: string, messageId: string): Promise<MessageRow | undefined>
+  /**
+   * What Flowise knows a chat by, or will from its first question on; undefined for one that nothing is known of.
+   * @throws session_not_found where the name is taken by somebody else or for another chatflow
+   */
+  upstreamOf(place: ChatPlace): Promise<Upstream | undefined>
+  /** The same; a chat that nothing is known of is prepared with `fresh`. @throws session_not_found */
+  prepare(place: ChatPlace, fresh: Upstream, now: number): Promise<Upstream>
   /** Newest first. */
   sessionsOf(userId: string, page: Page & { chatflowId?: string | undefined }): Promise<SessionRow[]>
   /** In the order of the conversation. The caller has made sure of the owner. */
@@ -48,6 +58,8 @@ export interface HistoryOptions {
   ids: Ids
   /** Removes the files of a session; answers how many. */
   removeFiles: (userId: string, sessionId: string) => Promise<number>
+  /** Removes what was said about its answers. */
+  removeFeedback?: (sessionId: string) => Promise<unknown>
   /** Told of the sessions that are gone; Flowise may then forget them too. */
   onDeleted: (sessions: SessionRow[]) => void
 }
@@ -58,9 +70,11 @@ export function sessionLease(sessionId: string): string {
 }
 
 /** The history in this store. */
-export function createHistory({ store, bus, ids, removeFiles, onDeleted }: HistoryOptions): History {
+export function createHistory(options: HistoryOptions): History {
+  const { store, bus, ids, removeFiles, removeFeedback, onDeleted } = options
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
+  const prepared = createPreparedChats(store)
 
   /** Runs `work` while no prediction can begin in any of the sessions. */
   async function fenced<T>(rows: SessionRow[], work: (owner: string) => Promise<T>): Promise<T> {
@@ -85,6 +99,7 @@ export function createHistory({ store, bus, ids, removeFiles, onDeleted }: Histo
       if (current?.userId !== userId) return { ...erased, deleted: undefined }
       erased.messagesDeleted += await removeMessages(messages, id)
       erased.filesDeleted += await removeFiles(userId, id)
+      await removeFeedback?.(id)
       const seen: Guard = { equal: { userId, messageCount: current.messageCount } }
       if (await sessions.remove(id, seen)) return { ...erased, deleted: current }
     }
@@ -113,9 +128,25 @@ export function createHistory({ store, bus, ids, removeFiles, onDeleted }: Histo
     return session
   }
 
+  async function begunAt({ userId, chatflowId, sessionId }: ChatPlace): Promise<Upstream | undefined> {
+    const session = await sessions.get(sessionId)
+    if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
+      throw new AppError('session_not_found')
+    return session?.upstream
+  }
+
   return {
     ...createSessions(store),
     owned,
+    purge: prepared.purge,
+    removeAllOf: prepared.removeAllOf,
+    upstreamOf: async (place) => (await begunAt(place)) ?? prepared.find(place),
+    prepare: async (place, fresh, now) => (await begunAt(place)) ?? prepared.prepare(place, fresh, now),
+
+    async answerOf(userId, messageId) {
+      const message = await messages.get(messageId)
+      return message?.userId === userId && message.role === 'assistant' ? message : undefined
+    },
 
     sessionsOf: (userId, { chatflowId, after, limit }) =>
       sessions.list({

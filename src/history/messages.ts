@@ -19,6 +19,8 @@ export interface Answer {
   /** The text was cut before it came here. */
   truncated?: boolean
   fileIds?: string[]
+  /** What Flowise calls it. */
+  upstreamId?: string | undefined
 }
 
 /** The messages of this store. */
@@ -36,7 +38,7 @@ export function questionRow(
 
 /** The row of an answer, at the end of the session as it is now. */
 export function answerRow(session: SessionRow, answer: Answer, now: number): MessageRow {
-  const { messageId, text, status, data, fileIds } = answer
+  const { messageId, text, status, data, fileIds, upstreamId } = answer
   const isTooLarge = data !== undefined && Buffer.byteLength(JSON.stringify(data)) > MAX_DATA_BYTES
   const isOmitted = isTooLarge || answer.dataOmitted === true
   const place = placeIn(session, { id: messageId, text, now })
@@ -47,7 +49,8 @@ export function answerRow(session: SessionRow, answer: Answer, now: number): Mes
     ...(data && !isOmitted ? { data } : {}),
     ...(isOmitted ? { dataOmitted: true } : {}),
     ...(place.truncated || answer.truncated ? { truncated: true } : {}),
-    ...(fileIds ? { fileIds } : {})
+    ...(fileIds ? { fileIds } : {}),
+    ...(upstreamId ? { upstreamId } : {})
   }
 }
 

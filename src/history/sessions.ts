@@ -1,6 +1,7 @@
 import type { SessionRow } from '../store/collections.ts'
 import type { Guard, Store } from '../store/port.ts'
 import { type Answer, answerRow, messagesOf, questionRow } from './messages.ts'
+import { createPreparedChats } from './prepared.ts'
 import { topicOf } from './text.ts'
 
 const MAX_TRIES = 10
@@ -15,7 +16,7 @@ export interface Question {
   messageId: string
   question: string
   fileIds?: string[]
-  /** What Flowise will know the conversation by from now on. */
+  /** What Flowise will know the conversation by from now on, unless it was prepared. */
   upstream: SessionRow['upstream']
   now: number
 }
@@ -46,8 +47,11 @@ export interface Sessions {
 export function createSessions(store: Store): Sessions {
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
+  const prepared = createPreparedChats(store)
 
-  async function make({ sessionId, userId, chatflowId, question, upstream, now, messageId, fileIds }: Question) {
+  async function make({ sessionId, userId, chatflowId, question, now, messageId, fileIds, ...asked }: Question) {
+    // What came before the first question, Flowise knows by these ids.
+    const upstream = (await prepared.take({ userId, chatflowId, sessionId })) ?? asked.upstream
     const empty: SessionRow = {
       id: sessionId,
       userId,

@@ -1,5 +1,6 @@
 import { accountingCollections } from './accounting-rows.ts'
 import type { CollectionSpec, Document } from './port.ts'
+import { surfaceCollections } from './surface-rows.ts'
 import type { Migration } from './versions.ts'
 
 export type Role = 'admin' | 'premium' | 'user'
@@ -82,6 +83,8 @@ export interface ChatflowRow extends Document {
   updatedAt: number
   /** Flat price in micro-credits; absent: the default price. */
   priceMicro?: number
+  /** Price of an upsert in micro-credits; absent: the flat price. */
+  upsertPriceMicro?: number
   /** Metered price in micro-credits; absent: flat. */
   metered?: { per1kTokensMicro: number; floorMicro: number; ceilingMicro: number }
   /** Top-level keys of overrideConfig that pass; absent: none. */
@@ -132,6 +135,8 @@ export interface MessageRow extends Document {
   dataOmitted?: boolean
   truncated?: boolean
   fileIds?: string[]
+  /** What Flowise calls an answer; never told to a client. */
+  upstreamId?: string
 }
 
 /**
@@ -285,6 +290,7 @@ export const collections: CollectionSpec[] = [
     appendedFrom: ['accounts']
   },
   ...accountingCollections,
+  ...surfaceCollections,
   { name: 'requests', indexes: [['expiresAt']] },
   {
     name: 'audit_entries',
