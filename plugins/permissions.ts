@@ -64,6 +64,8 @@ export default fp(
 
 /** The chatflow a request is about: a member of the body or of the path, whichever the route has. */
 function chatflowIdOf(request: FastifyRequest): string {
+  // A route whose clients name it in another way has found out already.
+  if (request.prediction) return request.prediction.chatflowId
   for (const part of [request.params, request.body]) {
     if (typeof part !== 'object' || part === null || !('chatflow_id' in part)) continue
     if (typeof part.chatflow_id === 'string') return part.chatflow_id

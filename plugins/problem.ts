@@ -116,11 +116,16 @@ export default fp(
 
 /** Logs (faults loudly, refusals quietly) and answers. */
 export function sendProblem(error: AppError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  logFailure(error, request)
+  return reply.send(prepareProblem(error, request, reply))
+}
+
+/** The line in the log that each failed request has. */
+export function logFailure(error: AppError, request: FastifyRequest): void {
   if (error.kind === 'fault') request.log.error({ err: error }, 'request failed')
   else if (error.kind === 'upstream' || error.kind === 'unavailable')
     request.log.warn({ err: error }, 'dependency failed')
   else request.log.debug({ code: error.code }, 'request refused')
-  return reply.send(prepareProblem(error, request, reply))
 }
 
 function validationError(validation: NonNullable<FastifyError['validation']>, context: string): AppError {

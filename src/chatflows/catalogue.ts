@@ -1,15 +1,21 @@
-import { invalid } from '../errors.ts'
+import { AppError, invalid } from '../errors.ts'
 import type { ChatflowRow } from '../store/collections.ts'
 import type { Append, Change, Store } from '../store/port.ts'
 
 /** Keys of overrideConfig that no administrator can open: the gateway sets the one and hides the other. */
 const NEVER_OVERRIDDEN = new Set(['sessionId', 'analytics'])
 
+/** As long as nobody can take it for the id of another chatflow. */
+const ALIAS = /^[a-z0-9][a-z0-9._-]{0,63}$/
+const LIKE_AN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/
+
 /** Settings of a chatflow as the API has them, amounts in credits; null goes back to the default. */
 export interface ChatflowPatch {
   price?: number | null
   metered?: { per_1k_tokens: number; floor: number; ceiling: number } | null
   override_allow?: string[] | null
+  alias?: string | null
+  system_messages?: NonNullable<ChatflowRow['systemMessages']> | null
   response_fields?: string[] | null
   stream_events?: string[] | null
 }
@@ -25,13 +31,16 @@ export interface CatalogueStats {
 export interface Catalogue {
   /** Undefined for an id that was never in the catalogue; a deleted one is still answered. */
   get(chatflowId: string): Promise<ChatflowRow | undefined>
+  /** The same by id or alias. */
+  named(name: string): Promise<ChatflowRow | undefined>
   /** Chatflows of every status by id, behind `afterId`. */
   list(page: { afterId: string | undefined; limit: number }): Promise<ChatflowRow[]>
   stats(): Promise<CatalogueStats>
   /**
    * Answers the row as it is now; undefined for an unknown id. What `record` makes of the row before and after appears
    * with the change.
-   * @throws validation_error for an amount with more than six decimals, a floor above the ceiling, or a closed key
+   * @throws validation_error for an amount with more than six decimals, a floor above the ceiling, or a closed key;
+   * already_exists for the alias of another chatflow
    */
   patch(
     chatflowId: string,
@@ -78,10 +87,13 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
   function changeOf(patch: ChatflowPatch): Required<Pick<Change, 'set' | 'unset'>> {
     const closed = patch.override_allow?.find((key) => NEVER_OVERRIDDEN.has(key))
     if (closed !== undefined) throw invalid(['body', 'override_allow'], `must not contain ${closed}`)
+    if (patch.alias && LIKE_AN_ID.test(patch.alias)) throw invalid(['body', 'alias'], 'must not look like an id')
     const members = {
       priceMicro: convert(patch.price, (price) => amount(['price'], price)),
       metered: convert(patch.metered, meteredOf),
       overrideAllow: convert(patch.override_allow, unique),
+      alias: patch.alias,
+      systemMessages: patch.system_messages,
       responseFields: convert(patch.response_fields, unique),
       streamEvents: convert(patch.stream_events, unique)
     }
@@ -92,6 +104,12 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
 
   return {
     get: (chatflowId) => rows.get(chatflowId),
+
+    async named(name) {
+      const row = await rows.get(name)
+      if (row !== undefined || !ALIAS.test(name)) return row
+      return (await rows.list({ where: { equal: { alias: name } }, limit: 1 }))[0]
+    },
 
     list: ({ afterId, limit }) =>
       rows.list({ ...(afterId === undefined ? {} : { after: { value: afterId, id: afterId } }), limit }),
@@ -108,7 +126,9 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       if (before === undefined || unset.length + Object.keys(set).length === 0) return before
       const kept = Object.entries(before).filter(([name]) => !unset.includes(name))
       const after = { ...(Object.fromEntries(kept) as unknown as ChatflowRow), ...set }
-      await rows.update(chatflowId, {}, { set, unset }, record(before, after))
+      const isDone = await rows.update(chatflowId, {}, { set, unset }, record(before, after))
+      if (!isDone && 'alias' in set)
+        throw new AppError('already_exists', { detail: 'Another chatflow has this alias.' })
       return rows.get(chatflowId)
     }
   }

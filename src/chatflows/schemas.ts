@@ -41,6 +41,18 @@ const settings = {
     )
   ),
   override_allow: Names('top-level keys of overrideConfig that pass; null: none'),
+  alias: Nullable(
+    Type.String({
+      description: '1 to 64 characters of a-z 0-9 . _ -, the first a letter or a digit',
+      pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
+      examples: ['support']
+    })
+  ),
+  system_messages: Nullable(
+    Type.Union([Type.Literal('question'), Type.Literal('ignore'), Type.Literal('refuse')], {
+      description: 'what becomes of system messages on /v1: text before the question (null too), nothing, or an error'
+    })
+  ),
   response_fields: Names("members of Flowise's JSON that reach the client; null: the default list"),
   stream_events: Names('Flowise events that reach the client; null: the default list')
 }
@@ -62,6 +74,8 @@ export const ChatflowPatchBody = Members(
     price: Type.Optional(Nullable(Amount)),
     metered: Type.Optional(settings.metered),
     override_allow: Type.Optional(settings.override_allow),
+    alias: Type.Optional(settings.alias),
+    system_messages: Type.Optional(settings.system_messages),
     response_fields: Type.Optional(settings.response_fields),
     stream_events: Type.Optional(settings.stream_events)
   },

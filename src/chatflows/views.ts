@@ -55,6 +55,8 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
       synced_at: isoInstant(row.syncedAt),
       metered: row.metered ? meteredOf(row.metered) : null,
       override_allow: row.overrideAllow ?? null,
+      alias: row.alias ?? null,
+      system_messages: row.systemMessages ?? null,
       response_fields: row.responseFields ?? null,
       stream_events: row.streamEvents ?? null,
       assigned_users: assignedUsers
@@ -69,6 +71,8 @@ export function settingsOf(row: ChatflowRow): Record<string, unknown> {
     priceMicro: priceMicro ?? null,
     metered: metered ?? null,
     overrideAllow: overrideAllow ?? null,
+    alias: row.alias ?? null,
+    systemMessages: row.systemMessages ?? null,
     responseFields: responseFields ?? null,
     streamEvents: streamEvents ?? null
   }

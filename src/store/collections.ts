@@ -89,6 +89,10 @@ export interface ChatflowRow extends Document {
   metered?: { per1kTokensMicro: number; floorMicro: number; ceilingMicro: number }
   /** Top-level keys of overrideConfig that pass; absent: none. */
   overrideAllow?: string[]
+  /** What it may be called instead of its id, in this installation. */
+  alias?: string
+  /** What becomes of the system messages of clients made for OpenAI; absent: question. */
+  systemMessages?: 'question' | 'ignore' | 'refuse'
   /** Members of Flowise's JSON that reach the client; absent: the default list. */
   responseFields?: string[]
   /** Flowise events that reach the client; absent: the default list. */
@@ -260,7 +264,7 @@ export const collections: CollectionSpec[] = [
     appendedFrom: ['token_families', 'refresh_tokens']
   },
   { name: 'revoked_tokens', indexes: [['expiresAt']] },
-  { name: 'chatflows', indexes: [['status'], ['createdAt']] },
+  { name: 'chatflows', unique: [['alias']], indexes: [['status'], ['createdAt']] },
   {
     name: 'grants',
     indexes: [
