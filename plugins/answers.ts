@@ -5,8 +5,8 @@ import { AppError } from '../src/errors.ts'
 import { answerFrames } from '../src/flowise/answer.ts'
 import { createGatewayDialect, type Dialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { DEFAULT_RESPONSE_FIELDS, DEFAULT_STREAM_EVENTS, filterEvent } from '../src/flowise/redaction.ts'
 import { gatewayReply, type PredictionResult, readStoredResult, receiptView, resultOf } from '../src/flowise/result.ts'
+import { redactionFor } from './exchange.ts'
 import { statusOf } from './problem.ts'
 
 declare module 'fastify' {
@@ -34,11 +34,11 @@ export default fp(
     app.decorate('conclude', function conclude(request) {
       const { exchange } = request
       if (!exchange?.outcome) throw new AppError('internal_error')
-      return resultOf(exchange, exchange.outcome, exchange.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+      return resultOf(exchange, exchange.outcome, exchange.redaction)
     })
 
     app.decorate('replayed', function replayed(request) {
-      const result = readStoredResult(request.replay)
+      const result = readStoredResult(request.replay, redactionFor(request, ''))
       if (!result) throw new AppError('upstream_incomplete', {}, { cause: new Error('the run died before its end') })
       return result
     })
@@ -55,11 +55,11 @@ export default fp(
       if (!exchange) throw new AppError('internal_error')
       const files = request.attachments?.rows
       const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id, files })
-      const { streamEvents = DEFAULT_STREAM_EVENTS, responseFields = DEFAULT_RESPONSE_FIELDS } = exchange.chatflow
+      const { redaction } = exchange
       const stream = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
-        filter: (frame) => filterEvent(frame, streamEvents),
+        filter: redaction.event,
         onOpen() {
           reply.hijack()
           reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
@@ -69,7 +69,7 @@ export default fp(
       if (!stream.isOpen && result.code) throw new AppError(result.code)
       if (!stream.isOpen && reply.raw.destroyed) return void reply.hijack()
       // The fields of an answer in one piece have their own list, which has been applied.
-      const frames = stream.answer ? answerFrames(stream.answer, responseFields) : []
+      const frames = stream.answer ? answerFrames(stream.answer, result.result) : []
       stream.close(
         () => frames.map(({ event, json }) => dialect.event(event, json)).join('') + closing(dialect, result)
       )

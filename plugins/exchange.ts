@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHook
 import fp from 'fastify-plugin'
 import { AppError, catalogue, invalid } from '../src/errors.ts'
 import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
-import { DEFAULT_RESPONSE_FIELDS } from '../src/flowise/redaction.ts'
+import { createRedaction, type Redaction } from '../src/flowise/redaction.ts'
 import { type PredictionRequest, requestHash } from '../src/flowise/request.ts'
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
@@ -82,6 +82,7 @@ export default fp(
         if (keyedRun) await app.idempotency.forget(keyedRun)
         throw error
       }
+      const redaction = redactionFor(request, messageId)
       const opened = createExchange({
         runId,
         userId: identity.userId,
@@ -91,7 +92,8 @@ export default fp(
         chatflow: grant.chatflow,
         kind: prediction.wantsStream ? 'sse' : 'json',
         startedAt: app.clock.now(),
-        transcript: createTranscript({ allowed: grant.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS })
+        transcript: createTranscript({ allowed: redaction.kept }),
+        redaction
       })
       exchanges.set(runId, opened)
       opened.beforeConcluded(async () => {
@@ -169,7 +171,7 @@ export default fp(
       keyedRuns.add(run)
       opened.beforeConcluded(async (outcome) => {
         keyedRuns.delete(run)
-        const result = resultOf(opened, outcome, opened.chatflow.responseFields ?? DEFAULT_RESPONSE_FIELDS)
+        const result = resultOf(opened, outcome, opened.redaction.stored)
         if (isKept(result)) await app.idempotency.finish({ ...run, receipt: result })
         else await app.idempotency.forget(run)
       })
@@ -194,6 +196,12 @@ function isKept({ ending, code, chargedMicro }: PredictionResult): boolean {
 /** The one place that notices a client leaving: it fires once for every way a response can close. */
 function watchClient(exchange: Exchange, reply: FastifyReply): void {
   finished(reply.raw, { readable: false }, () => exchange.stop('abandoned'))
+}
+
+/** What the caller may see of the chatflow's answers. */
+export function redactionFor({ grant, identity }: FastifyRequest, messageId: string): Redaction {
+  const isStranger = identity?.key?.kind === 'embed_token'
+  return createRedaction(grant?.chatflow ?? {}, { isStranger, messageId })
 }
 
 /** @throws validation_error unless it is 1 to 128 visible ASCII characters */

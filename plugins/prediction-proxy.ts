@@ -4,7 +4,6 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createFlowiseDialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { createFlowiseFilter, DEFAULT_STREAM_EVENTS, filterFlowiseMetadata } from '../src/flowise/redaction.ts'
 import { flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
 import { closing, delivered, SSE_HEADERS } from './answers.ts'
 
@@ -47,7 +46,7 @@ export default fp(
       const running = app.streamPrediction(request, {
         dialect,
         writable: body,
-        filter: createFlowiseFilter(exchange.chatflow.streamEvents ?? DEFAULT_STREAM_EVENTS),
+        filter: exchange.redaction.flowiseEvent,
         onOpen: () => head.resolve({ statusCode: 200, headers: FLOWISE_SSE_HEADERS, body })
       })
       running
@@ -72,7 +71,7 @@ export default fp(
     }
 
     function metadataOf({ exchange }: FastifyRequest, chatId: string): Record<string, unknown> {
-      const metadata = filterFlowiseMetadata(exchange?.transcript.metadata ?? {})
+      const metadata = exchange?.redaction.flowiseMetadata(exchange.transcript.metadata ?? {})
       return { chatId, chatMessageId: exchange?.messageId, ...metadata, sessionId: chatId }
     }
   },

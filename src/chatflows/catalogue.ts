@@ -18,6 +18,7 @@ export interface ChatflowPatch {
   system_messages?: NonNullable<ChatflowRow['systemMessages']> | null
   response_fields?: string[] | null
   stream_events?: string[] | null
+  redaction?: NonNullable<ChatflowRow['redaction']> | null
 }
 
 export interface CatalogueStats {
@@ -95,7 +96,8 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       alias: patch.alias,
       systemMessages: patch.system_messages,
       responseFields: convert(patch.response_fields, unique),
-      streamEvents: convert(patch.stream_events, unique)
+      streamEvents: convert(patch.stream_events, unique),
+      redaction: patch.redaction
     }
     const set = Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null))
     const unset = Object.entries(members).flatMap(([name, value]) => (value === null ? [name] : []))

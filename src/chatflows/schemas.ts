@@ -54,7 +54,12 @@ const settings = {
     })
   ),
   response_fields: Names("members of Flowise's JSON that reach the client; null: the default list"),
-  stream_events: Names('Flowise events that reach the client; null: the default list')
+  stream_events: Names('Flowise events that reach the client; null: the default list'),
+  redaction: Nullable(
+    Type.Union([Type.Literal('public'), Type.Literal('member'), Type.Literal('developer')], {
+      description: 'for whom answers are cut; null: member. Embed tokens never get more than public'
+    })
+  )
 }
 
 /** A chatflow as administrators see it: never its definition. */
@@ -77,7 +82,8 @@ export const ChatflowPatchBody = Members(
     alias: Type.Optional(settings.alias),
     system_messages: Type.Optional(settings.system_messages),
     response_fields: Type.Optional(settings.response_fields),
-    stream_events: Type.Optional(settings.stream_events)
+    stream_events: Type.Optional(settings.stream_events),
+    redaction: Type.Optional(settings.redaction)
   },
   { examples: [{ price: 2.5, override_allow: ['vars'] }] }
 )

@@ -59,6 +59,7 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
       system_messages: row.systemMessages ?? null,
       response_fields: row.responseFields ?? null,
       stream_events: row.streamEvents ?? null,
+      redaction: row.redaction ?? null,
       assigned_users: assignedUsers
     })
   }
@@ -66,7 +67,7 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
 
 /** The settings an administrator made, for the audit trail. */
 export function settingsOf(row: ChatflowRow): Record<string, unknown> {
-  const { priceMicro, metered, overrideAllow, responseFields, streamEvents } = row
+  const { priceMicro, metered, overrideAllow, responseFields, streamEvents, redaction } = row
   return {
     priceMicro: priceMicro ?? null,
     metered: metered ?? null,
@@ -74,6 +75,7 @@ export function settingsOf(row: ChatflowRow): Record<string, unknown> {
     alias: row.alias ?? null,
     systemMessages: row.systemMessages ?? null,
     responseFields: responseFields ?? null,
-    streamEvents: streamEvents ?? null
+    streamEvents: streamEvents ?? null,
+    redaction: redaction ?? null
   }
 }

@@ -11,7 +11,7 @@ import { fileTypes } from '../files/types.ts'
 import { createUsage } from '../files/usage.ts'
 import { createFrame } from '../flowise/frame.ts'
 import { isRecord, isTooDeep } from '../flowise/json.ts'
-import { DEFAULT_RESPONSE_FIELDS } from '../flowise/redaction.ts'
+import { createRedaction } from '../flowise/redaction.ts'
 import { createTranscript } from '../flowise/transcript.ts'
 import { answerRow, questionRow } from '../history/messages.ts'
 import { topicOf } from '../history/text.ts'
@@ -81,7 +81,8 @@ function creditRules({ config, target, clock, isDry }: RuleOptions): CreditRules
 }
 
 const readAnswer: HistoryRules['readAnswer'] = (events, metadata, chatflow) => {
-  const transcript = createTranscript({ allowed: chatflow?.responseFields ?? DEFAULT_RESPONSE_FIELDS })
+  const { kept } = createRedaction(chatflow ?? {}, { isStranger: false, messageId: '' })
+  const transcript = createTranscript({ allowed: kept })
   const beside = readEvents(metadata) ?? (isRecord(metadata) ? [{ event: 'metadata', data: metadata }] : [])
   for (const { event, data } of [...events, ...beside.filter(({ event: name }) => name !== 'token')])
     if (!isTooDeep(data)) transcript.add(createFrame(event, data))

@@ -1,6 +1,6 @@
 import { createFrame, type Frame } from './frame.ts'
 import { isRecord, isTooDeep, parseJson } from './json.ts'
-import { filterResult, OWN_EVENTS } from './redaction.ts'
+import { isOwnEvent } from './redaction.ts'
 
 /** Flowise's JSON answer, read. */
 export interface Answer {
@@ -28,17 +28,11 @@ export function readAnswer(json: unknown): Answer {
   return answer
 }
 
-/** The events a stream would have had: the text as one token, then each listed field under its own name. */
-export function answerFrames(answer: Answer, fields: readonly string[]): Frame[] {
-  const {
-    text: _text,
-    question: _question,
-    followUpPrompts: _prompts,
-    json,
-    ...others
-  } = filterResult(answer.result, fields)
+/** The events a stream would have had: the text as one token, then each field of `visible` under its own name. */
+export function answerFrames(answer: Answer, visible: Record<string, unknown>): Frame[] {
+  const { text: _text, question: _question, followUpPrompts: _prompts, json, ...others } = visible
   const frames = Object.entries(others)
-    .filter(([name]) => !OWN_EVENTS.includes(name))
+    .filter(([name]) => !isOwnEvent(name))
     .map(([name, data]) => createFrame(name, data))
   // The serialised json is the text already when Flowise sent no text.
   if (json !== undefined && textOf(answer.result.text) !== '') frames.unshift(createFrame('json', json))
@@ -48,7 +42,7 @@ export function answerFrames(answer: Answer, fields: readonly string[]): Frame[]
 /** The same with every member as Flowise sent it: for the transcript, which counts and keeps what it may. */
 export function producedFrames({ text, result }: Answer): Frame[] {
   const frames = Object.entries(result)
-    .filter(([name]) => !OWN_EVENTS.includes(name) && name !== 'token')
+    .filter(([name]) => !isOwnEvent(name) && name !== 'token')
     .map(([name, data]) => createFrame(name, data))
   return text === '' ? frames : [createFrame('token', text), ...frames]
 }

@@ -3,6 +3,7 @@ import type { Ending } from '../credits/outcome.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { ChatflowRow } from '../store/collections.ts'
 import type { Answer } from './answer.ts'
+import type { Redaction } from './redaction.ts'
 import type { Transcript } from './transcript.ts'
 
 /** Why somebody other than Flowise ends a prediction. */
@@ -39,6 +40,8 @@ export interface ExchangeSeed {
   kind: 'json' | 'sse'
   startedAt: number
   transcript: Transcript
+  /** What of it the client may see. */
+  redaction: Redaction
 }
 
 /**

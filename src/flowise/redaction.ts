@@ -1,60 +1,23 @@
 import type { Frame } from './frame.ts'
 import { isRecord, pick } from './json.ts'
-
-/** Members of Flowise's JSON answer that a client gets unless the chatflow says otherwise. */
-export const DEFAULT_RESPONSE_FIELDS: readonly string[] = [
-  'text',
-  'json',
-  'question',
-  'sourceDocuments',
-  'artifacts',
-  'fileAnnotations',
-  'followUpPrompts'
-]
-
-/** Events of Flowise's stream that a client gets unless the chatflow says otherwise. */
-export const DEFAULT_STREAM_EVENTS: readonly string[] = [
-  'start',
-  'token',
-  'thinking',
-  'sourceDocuments',
-  'artifacts',
-  'fileAnnotations',
-  'nextAgent',
-  'nextAgentFlow',
-  'agentFlowEvent'
-]
+import { type Allowed, allowedToMembers, allowedToStrangers, type Profile, type RedactionSettings } from './profiles.ts'
+import { reduceField } from './reduce.ts'
 
 /** Members that no list lets through: with them one could reach a conversation past the gateway. */
 export const HIDDEN_FIELDS: readonly string[] = ['chatId', 'sessionId', 'memoryType', 'chatMessageId']
 
 /** Events that only the gateway itself writes, whatever Flowise sends under these names. */
-export const OWN_EVENTS: readonly string[] = ['session_id', 'files_uploaded', 'message', 'metadata', 'error', 'end']
-
-/** What flowise-embed cannot do without: its bubble, its Stop button, its approval buttons, its voice. */
-const EMBED_EVENTS: readonly string[] = [
-  'start',
-  'agentFlowEvent',
-  'nextAgentFlow',
-  'agentFlowExecutedData',
-  'action',
-  'tts_start',
-  'tts_data',
-  'tts_end',
-  'tts_abort'
-]
-const EMBED_FIELDS: readonly string[] = ['form', 'agentFlowExecutedData', 'action']
-
-/** Of the object on the wire; what else stands in it may be an id. */
-const FRAME_MEMBERS: readonly string[] = ['event', 'data', 'duration']
-
-const REDUCERS: Record<string, (data: unknown) => unknown> = {
-  start: (data) => (typeof data === 'string' ? data : ''),
-  agentFlowEvent: (data) => (typeof data === 'string' ? data : ''),
-  nextAgentFlow: (data) => (isRecord(data) ? pick(data, ['nodeId', 'nodeLabel', 'status']) : {}),
-  agentFlowExecutedData: reduceExecutedData,
-  action: reduceAction
-}
+const OWN_EVENTS: ReadonlySet<string> = new Set([
+  'session_id',
+  'files_uploaded',
+  'message',
+  'metadata',
+  'error',
+  'abort',
+  'end'
+])
+const OWN_PREFIX = 'gateway.'
+const FOLLOWING_TEXT = ['question', 'followUpPrompts', 'action']
 
 /** An event as it may leave the gateway: `json` is one line, an object that begins with `event`. */
 export interface PublicEvent {
@@ -62,59 +25,107 @@ export interface PublicEvent {
   json: string
 }
 
-/** What a client may see of Flowise's JSON answer: the listed fields, never the hidden ones, no prompts or keys. */
+/** What of one prediction may leave the gateway; decided once, when it begins. @see docs/adr/0021-redaction-profiles.md */
+export interface Redaction extends View {
+  /** Names of the fields that the history keeps. */
+  readonly kept: readonly string[]
+  /** What is stored of an answer: never more than a member may see, and no execution data. */
+  readonly stored: View
+}
+
+/** What of a prediction somebody may see. */
+export interface View {
+  readonly profile: Profile
+  /** What may be seen of a stream's event; undefined if nothing. An event that needs no change keeps its text. */
+  event(frame: Frame): PublicEvent | undefined
+  /** The same for clients made for Flowise; `metadata`, `error`, `abort` and `end` are the caller's. */
+  flowiseEvent(frame: Frame): PublicEvent | undefined
+  /** What may be seen of Flowise's JSON answer. */
+  result(answer: Record<string, unknown>): Record<string, unknown>
+  /** The same for clients made for Flowise; the caller adds the ids, mapped. */
+  flowiseResult(answer: Record<string, unknown>): Record<string, unknown>
+  /** What a client made for Flowise may see of its metadata event; the caller adds the ids, mapped. */
+  flowiseMetadata(metadata: Record<string, unknown>): Record<string, unknown>
+}
+
+export interface Viewer {
+  /** Came by an embed token: nothing but what is public, whatever the chatflow allows others. */
+  isStranger: boolean
+  /** The gateway's id of the answer, in place of Flowise's. */
+  messageId: string
+}
+
+/** What this viewer gets to see of a prediction of a chatflow with these settings. */
+export function createRedaction(settings: RedactionSettings, { isStranger, messageId }: Viewer): Redaction {
+  const profile = isStranger ? 'public' : (settings.redaction ?? 'member')
+  const isPublic = profile === 'public'
+  const allowed = isPublic ? allowedToStrangers(settings) : allowedToMembers(settings)
+  const stored = reduced(isPublic ? 'public' : 'member', allowed, messageId)
+  const view = profile === 'developer' ? unreduced(messageId) : stored
+  return { ...view, kept: allowed.fields, stored }
+}
+
+/** True for a name under which only the gateway speaks. */
+export function isOwnEvent(name: string): boolean {
+  return OWN_EVENTS.has(name) || name.startsWith(OWN_PREFIX)
+}
+
+/** The listed fields of an answer, never the hidden ones, without prompts and keys. */
 export function filterResult(answer: Record<string, unknown>, fields: readonly string[]): Record<string, unknown> {
-  const visible = Object.entries(pick(answer, fields)).filter(([name]) => !HIDDEN_FIELDS.includes(name))
+  const visible = Object.entries(withoutIds(pick(answer, fields)))
   return Object.fromEntries(visible.map(([name, value]) => [name, reduceField(name, value)]))
 }
 
-/** What a client may see of a stream's event; undefined if nothing. An event that needs no change keeps its text. */
-export function filterEvent(frame: Frame, allowedEvents: readonly string[]): PublicEvent | undefined {
-  if (!allowedEvents.includes(frame.event) || OWN_EVENTS.includes(frame.event)) return undefined
-  const data = reduceField(frame.event, frame.data)
-  if (data === frame.data && Object.keys(frame.members).every((name) => FRAME_MEMBERS.includes(name)))
-    return { event: frame.event, json: frame.json }
+function reduced(profile: Profile, allowed: Allowed, messageId: string): View {
+  const { events, flowiseEvents, fields, flowiseFields } = allowed
+  return {
+    profile,
+    event: (frame) => reduceEvent(frame, events, messageId),
+    flowiseEvent: (frame) => reduceEvent(frame, flowiseEvents, messageId),
+    result: (answer) => filterResult(answer, fields),
+    flowiseResult: (answer) => filterResult(answer, flowiseFields),
+    flowiseMetadata: (metadata) => filterResult(metadata, FOLLOWING_TEXT)
+  }
+}
+
+function unreduced(messageId: string): View {
+  const event = (frame: Frame) => wholeEvent(frame, messageId)
+  const whole = { result: withoutIds, flowiseResult: withoutIds, flowiseMetadata: withoutIds }
+  return { profile: 'developer', event, flowiseEvent: event, ...whole }
+}
+
+function reduceEvent(frame: Frame, events: ReadonlySet<string>, messageId: string): PublicEvent | undefined {
+  const { event } = frame
+  // Nearly all events are tokens: nothing of them is looked up or copied.
+  if (event === 'token' && hasNothingBeside(frame)) return frame
+  if (!events.has(event) || isOwnEvent(event)) return undefined
+  const data = withOwnId(event, reduceField(event, frame.data), messageId)
+  if (data === frame.data && hasNothingBeside(frame)) return frame
   const beside = pick(frame.members, ['duration'])
-  return { event: frame.event, json: JSON.stringify({ event: frame.event, data, ...beside }) }
+  return { event, json: JSON.stringify({ event, data, ...beside }) }
 }
 
-/** As `filterResult`, for clients made for Flowise; the caller adds the ids, mapped. */
-export function filterFlowiseResult(
-  answer: Record<string, unknown>,
-  fields: readonly string[]
-): Record<string, unknown> {
-  return filterResult(answer, [...fields, ...EMBED_FIELDS])
+function wholeEvent(frame: Frame, messageId: string): PublicEvent | undefined {
+  const { event } = frame
+  if (event === 'token' && hasNothingBeside(frame)) return frame
+  if (isOwnEvent(event)) return undefined
+  const data = withOwnId(event, frame.data, messageId)
+  if (data === frame.data && !HIDDEN_FIELDS.some((name) => name in frame.members)) return frame
+  const { event: _event, ...members } = withoutIds(frame.members)
+  return { event, json: JSON.stringify({ event, ...members, data }) }
 }
 
-/** `filterEvent` for clients made for Flowise; `metadata`, `error`, `abort` and `end` are the caller's. */
-export function createFlowiseFilter(allowedEvents: readonly string[]): (frame: Frame) => PublicEvent | undefined {
-  const events = [...allowedEvents, ...EMBED_EVENTS]
-  return (frame) => filterEvent(frame, events)
+/** Of the object on the wire; what else stands in it may be an id. */
+function hasNothingBeside({ members }: Frame): boolean {
+  for (const name in members) if (name !== 'event' && name !== 'data' && name !== 'duration') return false
+  return true
 }
 
-/** What a client made for Flowise may see of its metadata event; the caller adds the ids, mapped. */
-export function filterFlowiseMetadata(metadata: Record<string, unknown>): Record<string, unknown> {
-  return filterResult(metadata, ['question', 'followUpPrompts', 'action'])
+/** Spoken answers name the message they belong to. */
+function withOwnId(event: string, data: unknown, messageId: string): unknown {
+  return event.startsWith('tts_') && isRecord(data) ? { ...data, chatMessageId: messageId } : data
 }
 
-/** The value of a field or event without what belongs to the chatflow's author: prompts, tool inputs, keys, provider texts. */
-export function reduceField(name: string, value: unknown): unknown {
-  const reduce = Object.hasOwn(REDUCERS, name) ? REDUCERS[name] : undefined
-  return reduce === undefined ? value : reduce(value)
-}
-
-function reduceExecutedData(data: unknown): unknown {
-  if (!Array.isArray(data)) return []
-  return data.filter(isRecord).map((node) => ({
-    // flowise-embed reads the length of previousNodeIds without asking whether it is there.
-    previousNodeIds: [],
-    ...pick(node, ['nodeId', 'nodeLabel', 'status', 'previousNodeIds'])
-  }))
-}
-
-function reduceAction(data: unknown): unknown {
-  if (!isRecord(data)) return {}
-  const action = pick(data, ['id', 'mapping', 'elements'])
-  // The node's own input stands beside its id here: messages and prompts. The id is what resuming needs.
-  return isRecord(data.data) ? { ...action, data: pick(data.data, ['nodeId', 'nodeLabel']) } : action
+function withoutIds(members: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(members).filter(([name]) => !HIDDEN_FIELDS.includes(name)))
 }

@@ -3,7 +3,8 @@ import type { ReceiptView } from './dialect.ts'
 import type { Ending } from '../credits/outcome.ts'
 import type { Exchange, Outcome } from './exchange.ts'
 import { isRecord } from './json.ts'
-import { filterFlowiseResult, filterResult } from './redaction.ts'
+import { type Profile, showsMore } from './profiles.ts'
+import type { View } from './redaction.ts'
 
 const MICRO = 1_000_000
 
@@ -18,14 +19,16 @@ export interface PredictionResult {
   /** Members for Flowise's own path, without ids. */
   flowiseResult: Record<string, unknown>
   followUpPrompts?: string
+  /** For whom it was made; absent in results that were kept before there were profiles. */
+  profile?: Profile
   chargedMicro: number
   availableMicro: number
   ending: Ending
   code?: ErrorCode
 }
 
-/** The result of an ended exchange; `fields` are the members of an answer that may leave the gateway. */
-export function resultOf(exchange: Exchange, outcome: Outcome, fields: readonly string[]): PredictionResult {
+/** The result of an ended exchange, as far as it may be seen. */
+export function resultOf(exchange: Exchange, outcome: Outcome, view: View): PredictionResult {
   const { transcript, receipt } = exchange
   const { answer, ending, code } = outcome
   const streamed = { text: transcript.text, ...transcript.data }
@@ -35,8 +38,9 @@ export function resultOf(exchange: Exchange, outcome: Outcome, fields: readonly 
     chatflowId: exchange.chatflow.id,
     messageId: exchange.messageId,
     text: answer?.text ?? transcript.text,
-    result: answer ? filterResult(answer.result, fields) : streamed,
-    flowiseResult: answer ? filterFlowiseResult(answer.result, fields) : streamed,
+    result: answer ? view.result(answer.result) : streamed,
+    flowiseResult: answer ? view.flowiseResult(answer.result) : streamed,
+    profile: view.profile,
     ...(followUpPrompts === undefined ? {} : { followUpPrompts }),
     chargedMicro: receipt?.chargedMicro ?? 0,
     availableMicro: receipt?.availableMicro ?? 0,
@@ -45,9 +49,16 @@ export function resultOf(exchange: Exchange, outcome: Outcome, fields: readonly 
   }
 }
 
-/** A stored result, read back; undefined if the process that made it died before there was one. */
-export function readStoredResult(stored: unknown): PredictionResult | undefined {
-  return isRecord(stored) && typeof stored.messageId === 'string' ? (stored as unknown as PredictionResult) : undefined
+/**
+ * A stored result, read back; undefined if the process that made it died before there was one. Whoever may see less
+ * than the one it was made for gets less of it.
+ */
+export function readStoredResult(stored: unknown, view: View): PredictionResult | undefined {
+  if (!isRecord(stored) || typeof stored.messageId !== 'string') return undefined
+  const kept = stored as unknown as PredictionResult
+  const { profile = 'member', result, flowiseResult } = kept
+  if (!showsMore(profile, view.profile)) return kept
+  return { ...kept, result: view.result(result), flowiseResult: view.flowiseResult(flowiseResult) }
 }
 
 /** The money of a result as clients read it. */

@@ -1,14 +1,15 @@
 import { readFollowUpPrompts } from './answer.ts'
 import type { Frame } from './frame.ts'
 import { isRecord } from './json.ts'
-import { filterResult, HIDDEN_FIELDS, reduceField } from './redaction.ts'
+import { filterResult, HIDDEN_FIELDS } from './redaction.ts'
+import { reduceField } from './reduce.ts'
 import { type TokenUsage, usageOf, usageOfExecution } from './usage.ts'
 
 const TEXT_FIELDS: readonly string[] = ['text', 'question', 'token', 'start', 'thinking', 'metadata', 'end', 'error']
 const TOOL_EVENTS: readonly string[] = ['artifacts', 'usedTools', 'calledTools', 'tool', 'agent_trace']
 
 export interface TranscriptOptions {
-  /** Names of the non-text fields to keep: the chatflow's response fields. */
+  /** Names of the non-text fields to keep. */
   allowed: readonly string[]
   /** Default 1 MiB. */
   maxTextBytes?: number

@@ -93,6 +93,8 @@ export interface ChatflowRow extends Document {
   alias?: string
   /** What becomes of the system messages of clients made for OpenAI; absent: question. */
   systemMessages?: 'question' | 'ignore' | 'refuse'
+  /** For whom its answers are cut; absent: member. */
+  redaction?: 'public' | 'member' | 'developer'
   /** Members of Flowise's JSON that reach the client; absent: the default list. */
   responseFields?: string[]
   /** Flowise events that reach the client; absent: the default list. */

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { answerFrames, readAnswer } from '../../src/flowise/answer.ts'
-import { DEFAULT_RESPONSE_FIELDS } from '../../src/flowise/redaction.ts'
+import { type Answer, answerFrames, readAnswer } from '../../src/flowise/answer.ts'
+import { createRedaction } from '../../src/flowise/redaction.ts'
 import { usageOfExecution } from '../../src/flowise/usage.ts'
 import { jsonOf } from './frames.ts'
 
@@ -50,15 +50,17 @@ t.test('an answer becomes the events of a stream: one token, then the listed fie
     chatId: 'internal',
     followUpPrompts: '["x"]'
   })
-  const events = answerFrames(answer, [...DEFAULT_RESPONSE_FIELDS, 'chatId']).map(({ json }) => json)
+  const { result } = createRedaction({}, { isStranger: false, messageId: 'message' })
+  const framesOf = (read: Answer) => answerFrames(read, result(read.result))
+  const events = framesOf(answer).map(({ json }) => json)
   t.strictSame(events, [
     '{"event":"token","data":"hi"}',
     '{"event":"json","data":{"a":1}}',
     '{"event":"sourceDocuments","data":[1]}'
   ])
   t.strictSame(
-    answerFrames(readAnswer({ json: { a: 1 } }), DEFAULT_RESPONSE_FIELDS).map(({ data }) => data),
+    framesOf(readAnswer({ json: { a: 1 } })).map(({ data }) => data),
     ['{"a":1}']
   )
-  t.strictSame(answerFrames(readAnswer({}), DEFAULT_RESPONSE_FIELDS), [])
+  t.strictSame(framesOf(readAnswer({})), [])
 })

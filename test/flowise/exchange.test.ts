@@ -1,5 +1,6 @@
 import t from 'tap'
 import { createExchange, type Outcome } from '../../src/flowise/exchange.ts'
+import { createRedaction } from '../../src/flowise/redaction.ts'
 import { createTranscript } from '../../src/flowise/transcript.ts'
 
 const COMPLETED: Outcome = { ending: 'completed', isClean: true }
@@ -15,7 +16,8 @@ function open() {
     chatflow: Object({ id: 'flow' }),
     kind: 'sse',
     startedAt: 0,
-    transcript: createTranscript({ allowed: [] })
+    transcript: createTranscript({ allowed: [] }),
+    redaction: createRedaction({}, { isStranger: false, messageId: 'message' })
   })
 }
 

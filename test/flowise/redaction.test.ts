@@ -1,108 +1,124 @@
 import t from 'tap'
 import { createFrame, type Frame } from '../../src/flowise/frame.ts'
-import { isRecord } from '../../src/flowise/json.ts'
-import {
-  createFlowiseFilter,
-  DEFAULT_RESPONSE_FIELDS,
-  DEFAULT_STREAM_EVENTS,
-  filterEvent,
-  filterFlowiseMetadata,
-  filterFlowiseResult,
-  filterResult
-} from '../../src/flowise/redaction.ts'
-import { framesOf, jsonOf } from './frames.ts'
+import type { RedactionSettings } from '../../src/flowise/profiles.ts'
+import { createRedaction } from '../../src/flowise/redaction.ts'
 
-const SECRETS =
-  /sk-fake|basepath|llmModelConfig|chatHistory|"input"|"output"|aborted|401|cap-|chatId|sessionId|chatMessageId/
-const EVERYTHING = [
-  'agentFlowExecutedData',
-  'action',
-  'usedTools',
-  'chatId',
-  'sessionId',
-  'memoryType',
-  'chatMessageId',
-  'metadata',
-  'error',
-  'end'
+const PROFILES = ['public', 'member', 'developer'] as const
+
+function redactionOf(settings: RedactionSettings = {}, isStranger = false) {
+  return createRedaction(settings, { isStranger, messageId: 'own-message' })
+}
+
+function eventsOf(frames: Frame[], settings: RedactionSettings, isStranger = false) {
+  const { event, flowiseEvent } = redactionOf(settings, isStranger)
+  const names = (filter: typeof event) => frames.flatMap((frame) => filter(frame)?.event ?? [])
+  return { chat: names(event), flowise: names(flowiseEvent) }
+}
+
+const FRAMES = [
+  createFrame('agentFlowEvent', 'INPROGRESS'),
+  createFrame('start', ''),
+  createFrame('thinking', 'hm'),
+  createFrame('token', 'a'),
+  createFrame('sourceDocuments', [{ pageContent: 'p' }]),
+  createFrame('artifacts', [{ type: 'png' }]),
+  createFrame('usedTools', [{ tool: 't', toolInput: 'secret' }]),
+  createFrame('agentReasoning', [{ messages: ['secret'] }]),
+  createFrame('nextAgent', 'A'),
+  createFrame('unheardOf', 1)
 ]
 
-function record(value: unknown): Record<string, unknown> {
-  return isRecord(value) ? value : {}
-}
-
-function jsonOfAll(frames: Frame[], events: readonly string[]): string[] {
-  return frames.map((frame) => filterEvent(frame, events)?.json ?? '').filter((json) => json !== '')
-}
-
-t.test('no prompt, key, id or provider text of a recorded stream leaves, even when everything is listed', async (t) => {
-  for (const name of [
-    '06-stream-agentflow-llm',
-    '71-abort-agentflow',
-    '74-human-1-stream',
-    '79-agentflow-llm-401-stream'
-  ]) {
-    const visible = jsonOfAll(framesOf(name), [...DEFAULT_STREAM_EVENTS, ...EVERYTHING]).join('\n')
-    t.notMatch(visible, SECRETS, name)
-    t.match(visible, 'agentFlowExecutedData', name)
-    const forEmbed = framesOf(name).map((frame) => createFlowiseFilter(DEFAULT_STREAM_EVENTS)(frame)?.json ?? '')
-    t.notMatch(forEmbed.join('\n'), SECRETS, `${name}, for flowise-embed`)
+t.test('a chatflow without a profile is for members, and an embed token is a stranger whatever it says', async (t) => {
+  t.equal(redactionOf().profile, 'member')
+  for (const redaction of PROFILES) {
+    t.equal(redactionOf({ redaction }).profile, redaction)
+    t.equal(redactionOf({ redaction }, true).profile, 'public')
   }
+  t.strictSame(eventsOf(FRAMES, { redaction: 'developer' }, true), eventsOf(FRAMES, { redaction: 'public' }))
 })
 
-t.test('by default execution data, metadata, error and end do not pass', async (t) => {
-  const events = new Set(
-    framesOf('06-stream-agentflow-llm').map((frame) => filterEvent(frame, DEFAULT_STREAM_EVENTS)?.event)
+t.test("an administrator's lists: another choice for members, less for strangers, nothing to developers", async (t) => {
+  const lists = { streamEvents: ['usedTools', 'artifacts'], responseFields: ['usedTools', 'text'] }
+  const always = ['agentFlowEvent', 'start', 'token']
+  t.strictSame(eventsOf(FRAMES, lists).chat, [...always, 'artifacts', 'usedTools'])
+  t.strictSame(eventsOf(FRAMES, { ...lists, redaction: 'public' }).chat, [...always, 'artifacts'])
+  t.strictSame(eventsOf(FRAMES, { ...lists, redaction: 'public', streamEvents: [] }).chat, always)
+  t.strictSame(
+    eventsOf(FRAMES, { ...lists, redaction: 'developer' }).chat,
+    FRAMES.map(({ event }) => event)
   )
-  t.strictSame(events, new Set(['agentFlowEvent', 'nextAgentFlow', 'token', undefined]))
+  const answer = { text: 't', artifacts: [], usedTools: [{ toolInput: 'secret' }], chatId: 'secret' }
+  const result = (redaction: (typeof PROFILES)[number]) => redactionOf({ ...lists, redaction }).result(answer)
+  t.strictSame(result('public'), { text: 't' })
+  t.strictSame(result('member'), { usedTools: answer.usedTools, text: 't' })
+  t.strictSame(result('developer'), { text: 't', artifacts: [], usedTools: answer.usedTools })
+  t.strictSame(redactionOf({ ...lists, redaction: 'developer' }).kept, ['usedTools', 'text'], 'for the history')
+})
+
+t.test('what nobody can do without passes whatever the lists say', async (t) => {
+  for (const redaction of PROFILES)
+    for (const isStranger of [true, false]) {
+      const { chat, flowise } = eventsOf(FRAMES, { redaction, streamEvents: [], responseFields: [] }, isStranger)
+      for (const names of [chat, flowise]) t.match(names.join(), /^agentFlowEvent,start,(thinking,)?token/)
+    }
 })
 
 t.test('an event that needs no change keeps its text', async (t) => {
   const json = '{"event":"thinking","data":"","duration":1.50}'
-  const frame = { event: 'thinking', data: '', members: {}, json }
-  t.equal(filterEvent(frame, DEFAULT_STREAM_EVENTS)?.json, json)
+  const frame = { event: 'thinking', data: '', members: { event: 'thinking', data: '', duration: 1.5 }, json }
+  t.equal(redactionOf().event(frame)?.json, json)
+  t.equal(redactionOf({ redaction: 'developer' }).event(frame)?.json, json)
+  const token = {
+    event: 'token',
+    data: 'a',
+    members: { event: 'token', data: 'a' },
+    json: '{"event":"token","data":"a" }'
+  }
+  for (const redaction of PROFILES) t.equal(redactionOf({ redaction }).event(token), token, redaction)
+})
+
+t.test('ids beside the data are taken out, of tokens too, for developers too', async (t) => {
+  for (const redaction of PROFILES)
+    for (const event of ['token', 'artifacts']) {
+      const members = { event, data: 'a', chatId: 'secret' }
+      const frame = { event, data: 'a', members, json: JSON.stringify(members) }
+      t.equal(redactionOf({ redaction }).event(frame)?.json, `{"event":"${event}","data":"a"}`, redaction)
+    }
 })
 
 t.test('events of the gateway and its own ids cannot be forged by Flowise', async (t) => {
-  for (const event of ['session_id', 'files_uploaded', 'metadata', 'error', 'end', 'message']) {
-    t.equal(filterEvent(createFrame(event, 'x'), [event]), undefined, event)
-    t.equal(createFlowiseFilter([event])(createFrame(event, 'x')), undefined, event)
-  }
+  const own = ['session_id', 'files_uploaded', 'metadata', 'error', 'abort', 'end', 'message', 'gateway.receipt']
+  for (const redaction of PROFILES)
+    for (const event of own) {
+      const { event: filter, flowiseEvent } = redactionOf({ redaction, streamEvents: [event] })
+      t.equal(filter(createFrame(event, 'x')), undefined, event)
+      t.equal(flowiseEvent(createFrame(event, 'x')), undefined, event)
+    }
 })
 
 t.test('reduced events keep what a client shows', async (t) => {
+  const { event, flowiseEvent } = redactionOf()
   const next = createFrame('nextAgentFlow', { nodeId: 'a', nodeLabel: 'A', status: 'ERROR', error: 'key sk-1' })
-  t.equal(
-    filterEvent(next, DEFAULT_STREAM_EVENTS)?.json,
-    '{"event":"nextAgentFlow","data":{"nodeId":"a","nodeLabel":"A","status":"ERROR"}}'
-  )
+  t.equal(event(next)?.json, '{"event":"nextAgentFlow","data":{"nodeId":"a","nodeLabel":"A","status":"ERROR"}}')
   const reasoning = createFrame('start', [{ agentName: 'a', messages: ['secret'] }])
-  t.equal(filterEvent(reasoning, DEFAULT_STREAM_EVENTS)?.json, '{"event":"start","data":""}')
-  const executed = createFrame('agentFlowExecutedData', [
-    { nodeId: 'a', nodeLabel: 'A', status: 'FINISHED', data: {} },
-    'odd'
-  ])
-  t.same(JSON.parse(createFlowiseFilter([])(executed)?.json ?? ''), {
+  t.equal(event(reasoning)?.json, '{"event":"start","data":""}')
+  const executed = createFrame('agentFlowExecutedData', [{ nodeId: 'a', status: 'FINISHED', data: {} }, 'odd'])
+  t.same(JSON.parse(flowiseEvent(executed)?.json ?? ''), {
     event: 'agentFlowExecutedData',
-    data: [{ nodeId: 'a', nodeLabel: 'A', status: 'FINISHED', previousNodeIds: [] }]
+    data: [{ nodeId: 'a', status: 'FINISHED', previousNodeIds: [] }]
+  })
+  const mapping = { approve: 'Yes', reject: 'No', toolCalls: [{ id: 'c1', name: 'mail', args: { to: 'secret' } }] }
+  const action = createFrame('action', { id: 'i', mapping, elements: [], state: 'secret' })
+  t.same(JSON.parse(flowiseEvent(action)?.json ?? ''), {
+    event: 'action',
+    data: { id: 'i', mapping: { ...mapping, toolCalls: [{ id: 'c1', name: 'mail' }] }, elements: [] }
   })
 })
 
-t.test('a JSON answer is reduced to the listed fields, ids never pass', async (t) => {
-  const answer = record(jsonOf('07-nonstream-agentflow-llm'))
-  t.strictSame(filterResult(answer, DEFAULT_RESPONSE_FIELDS), { text: answer.text, question: answer.question })
-  t.notMatch(JSON.stringify(filterResult(answer, EVERYTHING)), SECRETS)
-  const forEmbed = filterFlowiseResult(answer, DEFAULT_RESPONSE_FIELDS)
-  t.strictSame(Object.keys(forEmbed), ['text', 'question', 'agentFlowExecutedData'])
-  t.notMatch(JSON.stringify(forEmbed), SECRETS)
-})
-
-t.test('metadata for flowise-embed keeps the buttons and loses ids and prompts', async (t) => {
-  const metadata = record(framesOf('74-human-1-stream').find(({ event }) => event === 'metadata')?.data)
-  const visible = filterFlowiseMetadata(metadata)
-  t.match(visible, {
-    question: 'start',
-    action: { mapping: { approve: 'Proceed' }, data: { nodeId: 'humanInputAgentflow_0' } }
-  })
-  t.notMatch(JSON.stringify(visible), SECRETS)
+t.test("a spoken answer names the gateway's message, for every profile", async (t) => {
+  for (const redaction of PROFILES) {
+    const spoken = createFrame('tts_data', { chatMessageId: 'secret', audioChunk: 'AA==' })
+    const { flowiseEvent } = redactionOf({ redaction })
+    t.same(JSON.parse(flowiseEvent(spoken)?.json ?? '').data, { chatMessageId: 'own-message', audioChunk: 'AA==' })
+  }
 })

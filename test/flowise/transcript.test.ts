@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
 import { createFrame, type Frame } from '../../src/flowise/frame.ts'
-import { DEFAULT_RESPONSE_FIELDS } from '../../src/flowise/redaction.ts'
+import { DEFAULT_RESPONSE_FIELDS } from '../../src/flowise/profiles.ts'
 import { createTranscript, cutToBytes, isOutput, type Transcript } from '../../src/flowise/transcript.ts'
 import { framesOf, jsonOf } from './frames.ts'
 

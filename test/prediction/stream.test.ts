@@ -129,7 +129,8 @@ t.test('only events on the list pass, as Flowise sent them', async (t) => {
   const chosen = await played(fault)
   t.same(
     chosen.events.map(({ event }) => event),
-    ['session_id', 'token', 'token', 'usedTools', 'metadata', 'end']
+    ['session_id', 'agentFlowEvent', 'start', 'token', 'token', 'usedTools', 'metadata', 'end'],
+    'and what no client can do without'
   )
 })
 

@@ -1,0 +1,48 @@
+import { isRecord, pick } from './json.ts'
+
+/** Events and fields of which only a part may be seen, whoever listed them: the rest belongs to the chatflow's author. */
+const REDUCERS: Record<string, (data: unknown) => unknown> = {
+  start: reduceText,
+  agentFlowEvent: reduceText,
+  nextAgentFlow: (data) => (isRecord(data) ? pick(data, ['nodeId', 'nodeLabel', 'status']) : {}),
+  agentFlowExecutedData: reduceExecutedData,
+  action: reduceAction
+}
+
+/** The value of a field or event without prompts, tool inputs, keys and provider texts. What is reduced once stays as it is. */
+export function reduceField(name: string, value: unknown): unknown {
+  const reduce = Object.hasOwn(REDUCERS, name) ? REDUCERS[name] : undefined
+  return reduce === undefined ? value : reduce(value)
+}
+
+function reduceText(data: unknown): string {
+  return typeof data === 'string' ? data : ''
+}
+
+function reduceExecutedData(data: unknown): unknown {
+  if (!Array.isArray(data)) return []
+  return data.filter(isRecord).map((node) => ({
+    // flowise-embed reads the length of previousNodeIds without asking whether it is there.
+    previousNodeIds: [],
+    ...pick(node, ['nodeId', 'nodeLabel', 'status', 'previousNodeIds'])
+  }))
+}
+
+function reduceAction(data: unknown): unknown {
+  if (!isRecord(data)) return {}
+  const { mapping } = data
+  return {
+    ...pick(data, ['id', 'mapping', 'elements']),
+    ...(isRecord(mapping) ? { mapping: reduceMapping(mapping) } : {}),
+    // The node's own input stands beside its id here: messages and prompts. The id is what resuming needs.
+    ...(isRecord(data.data) ? { data: pick(data.data, ['nodeId', 'nodeLabel']) } : {})
+  }
+}
+
+/** Refusing a tool call takes its id and name; its arguments are the flow's. */
+function reduceMapping(mapping: Record<string, unknown>): Record<string, unknown> {
+  const { toolCalls } = mapping
+  if (toolCalls === undefined) return mapping
+  const calls = Array.isArray(toolCalls) ? toolCalls.filter(isRecord) : []
+  return { ...mapping, toolCalls: calls.map((call) => pick(call, ['id', 'name', 'type'])) }
+}
