@@ -6,6 +6,12 @@ export function qualityOf(accept: string | undefined, mediaType: string): number
   return ranges.map((range) => qualities.get(range)).find((quality) => quality !== undefined) ?? 0
 }
 
+/** True for a client that names CSV and would not rather have JSON. */
+export function wantsTable(accept = ''): boolean {
+  const quality = qualityOf(accept, 'text/csv')
+  return /\btext\/csv\b/i.test(accept) && quality > 0 && quality >= qualityOf(accept, 'application/json')
+}
+
 /** Range and quality of one member of the list; parameters other than `q` do not matter here. */
 function readRange(member: string): [range: string, quality: number] {
   const [range = '', ...parameters] = member.split(';').map((part) => part.trim().toLowerCase())

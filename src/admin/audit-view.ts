@@ -1,4 +1,5 @@
 import { isoInstant } from '../clock.ts'
+import { csvTable } from '../csv.ts'
 import { Instant, Nullable, type Static, Type } from '../schema.ts'
 import type { AuditRow } from '../store/collections.ts'
 
@@ -32,21 +33,11 @@ export function auditView(row: AuditRow): Static<typeof AuditView> {
   }
 }
 
-/** The rows as CSV (RFC 4180), header first. */
-export async function* auditCsv(rows: AsyncIterable<AuditRow>): AsyncGenerator<string> {
-  yield `${COLUMNS.join(',')}\r\n`
-  for await (const row of rows) {
-    const view = auditView(row)
-    yield `${COLUMNS.map((column) => csvCell(view[column])).join(',')}\r\n`
-  }
+/** The rows as CSV, header first. */
+export function auditCsv(rows: AsyncIterable<AuditRow>): AsyncGenerator<string> {
+  return csvTable(COLUMNS, viewsOf(rows))
 }
 
-/**
- * One quoted cell. Text that a spreadsheet would run as a formula gets an apostrophe in front.
- * @see OWASP, CSV Injection
- */
-export function csvCell(value: unknown): string {
-  const text = value === null || value === undefined ? '' : typeof value === 'string' ? value : JSON.stringify(value)
-  const harmless = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text
-  return `"${harmless.replaceAll('"', '""')}"`
+async function* viewsOf(rows: AsyncIterable<AuditRow>): AsyncGenerator<Static<typeof AuditView>> {
+  for await (const row of rows) yield auditView(row)
 }

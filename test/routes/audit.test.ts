@@ -1,5 +1,5 @@
 import t from 'tap'
-import { csvCell } from '../../src/admin/audit-view.ts'
+import { csvCell } from '../../src/csv.ts'
 import { createAuditLog, withoutSecrets } from '../../src/admin/audit.ts'
 import { authParts } from '../auth/parts.ts'
 import { buildTestApp } from '../helper.ts'

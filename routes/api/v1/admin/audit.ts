@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { qualityOf } from '../../../../src/accept.ts'
+import { wantsTable } from '../../../../src/accept.ts'
 import { AuditView, auditCsv, auditView } from '../../../../src/admin/audit-view.ts'
 import { Members, PageQuery, PageReply, problems, Type } from '../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
@@ -42,7 +42,7 @@ export default (async function auditRoutes(app) {
     async function listAudit(request, reply) {
       const { limit = 50, cursor, ...filter } = request.query
       const after = decodeCursor(cursor, 'number')
-      if (isTableWanted(request.headers.accept)) {
+      if (wantsTable(request.headers.accept)) {
         reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="audit.csv"')
         return reply.send(Readable.from(auditCsv(app.auditLog.all(filter, after))))
       }
@@ -52,9 +52,3 @@ export default (async function auditRoutes(app) {
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
-
-/** Only who names the type gets it, and not who would rather have JSON. */
-function isTableWanted(accept = ''): boolean {
-  const quality = qualityOf(accept, 'text/csv')
-  return /\btext\/csv\b/i.test(accept) && quality > 0 && quality >= qualityOf(accept, 'application/json')
-}
