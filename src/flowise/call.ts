@@ -1,7 +1,9 @@
+import { Readable } from 'node:stream'
 import { type Agent, errors } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { isTooDeep, parseJson } from './json.ts'
+import type { Encoded } from './uploads.ts'
 
 /** Where Flowise is and how the gateway identifies itself there. */
 export interface FlowiseAddress {
@@ -12,12 +14,15 @@ export interface FlowiseAddress {
 }
 
 export interface CallOptions {
-  method: 'GET' | 'PUT' | 'DELETE'
+  method: 'GET' | 'PUT' | 'POST' | 'DELETE'
   /** Path below `/api/v1`, encoded, with its query. */
   path: string
   /** For the whole answer. */
   timeoutMs: number
   maxBytes: number
+  body?: Encoded | undefined
+  /** Ends the call before its time. */
+  signal?: AbortSignal | undefined
 }
 
 export interface Reply {
@@ -51,27 +56,56 @@ export function segment(id: string): string {
  * The calls throw upstream_unavailable (no connection), upstream_timeout, upstream_too_large or upstream_error.
  */
 export function createCall(agent: Agent, address: FlowiseAddress, clock: Clock): Call {
-  return async function call({ method, path, timeoutMs, maxBytes }) {
+  const open = createOpen(agent, address)
+  return async function call({ method, path, timeoutMs, maxBytes, body, signal }) {
     const deadline = new AbortController()
     const cancel = clock.after(timeoutMs, () => deadline.abort(new AppError('upstream_timeout')))
+    const ended = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal
     let hasHead = false
     try {
-      const { statusCode, headers, body } = await agent.request({
-        origin: address.origin,
-        path: `${address.prefix}/api/v1${path}`,
-        method,
-        headers: { accept: 'application/json', ...authorization(address) },
-        signal: deadline.signal
-      })
+      const reply = await open({ method, path, accept: 'application/json', body, signal: ended })
       hasHead = true
-      const text = await readText(body, maxBytes)
-      return { status: statusCode, contentType: String(headers['content-type'] ?? ''), text }
+      return { status: reply.status, contentType: reply.contentType, text: await readText(reply.body, maxBytes) }
     } catch (error) {
       throw toAppError(deadline.signal.aborted ? deadline.signal.reason : error, hasHead ? 'upstream_error' : undefined)
     } finally {
       cancel()
     }
   }
+}
+
+export interface OpenOptions extends Pick<CallOptions, 'method' | 'path' | 'body'> {
+  accept: string
+  /** Ends it, the body too. */
+  signal: AbortSignal
+}
+
+/** An answer whose body is still coming. */
+export interface OpenReply extends Omit<Reply, 'text'> {
+  body: Readable
+}
+
+/** Makes requests whose answers are read as they come; what fails is whatever undici throws. */
+export function createOpen(agent: Agent, address: FlowiseAddress): (options: OpenOptions) => Promise<OpenReply> {
+  return async function open({ method, path, accept, body: sent, signal }) {
+    const { statusCode, headers, body } = await agent.request({
+      origin: address.origin,
+      path: `${address.prefix}/api/v1${path}`,
+      method,
+      headers: {
+        accept,
+        ...authorization(address),
+        ...(sent ? { 'content-type': sent.contentType, 'content-length': String(sent.sizeBytes) } : {})
+      },
+      body: sent ? payloadOf(sent) : null,
+      signal
+    })
+    return { status: statusCode, contentType: String(headers['content-type'] ?? ''), body }
+  }
+}
+
+function payloadOf({ payload }: Encoded): Buffer | Readable {
+  return Buffer.isBuffer(payload) ? payload : Readable.from(payload, { objectMode: false })
 }
 
 /** The body as JSON. @throws upstream_error unless the status is 200 and the body says it is JSON and is */

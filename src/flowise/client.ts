@@ -6,6 +6,7 @@ import { createEligibility, type Eligibility } from './eligibility.ts'
 import { isRecord, parseJson } from './json.ts'
 import { readListing } from './listing.ts'
 import { createPredict, type Predict } from './predict.ts'
+import { createSurfaceCalls, type SurfaceCalls } from './surface.ts'
 
 export type { PredictOptions, UpstreamCall, UpstreamHandler } from './predict.ts'
 export type { PredictionBody } from './prediction.ts'
@@ -31,7 +32,7 @@ export interface FlowiseClientOptions {
 }
 
 /** All that the gateway says to Flowise. Nothing of an answer's error text is in the errors' details. */
-export interface FlowiseClient {
+export interface FlowiseClient extends SurfaceCalls {
   /** @throws upstream_unavailable, upstream_timeout or upstream_error unless Flowise says it is there */
   ping(): Promise<void>
   /** Undefined if it does not say. */
@@ -92,6 +93,7 @@ export function createFlowiseClient(options: FlowiseClientOptions): FlowiseClien
     forget: (chatflowId, { chatId, sessionId }) =>
       tell('DELETE', () => `/chatmessage/${segment(chatflowId)}?${query({ chatId, sessionId })}`),
     predict: createPredict(agent, address),
+    ...createSurfaceCalls(agent, address, { clock, firstByteTimeoutMs, shortTimeoutMs, maxAnswerBytes }),
     close: () => agent.destroy()
   }
 }

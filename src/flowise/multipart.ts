@@ -27,10 +27,15 @@ export function readFlowiseForm({ fields, files }: Form): { body: Record<string,
  * that the gateway minted is one of them.
  */
 export function encodeMultipart(body: PredictionBody, files: readonly FilePart[]): Encoded {
-  const boundary = `gateway-${randomBytes(16).toString('hex')}`
   const { overrideConfig, ...members } = body
+  return encodeForm({ ...overrideConfig, ...members }, files)
+}
+
+/** A form; what is no text in a field becomes JSON. */
+export function encodeForm(fields: Record<string, unknown>, files: readonly FilePart[]): Encoded {
+  const boundary = `gateway-${randomBytes(16).toString('hex')}`
   const parts: (string | Buffer)[] = []
-  for (const [name, value] of Object.entries({ ...overrideConfig, ...members }))
+  for (const [name, value] of Object.entries(fields))
     parts.push(`--${boundary}\r\nContent-Disposition: form-data; name="${quoted(name)}"\r\n\r\n${asField(value)}\r\n`)
   for (const { name, mime, bytes } of files)
     parts.push(
