@@ -7,6 +7,7 @@ import type { Customer } from '../src/credits/accounting-tokens.ts'
 import { createIdempotency, type Idempotency } from '../src/credits/idempotency.ts'
 import { createLedger, type Ledger } from '../src/credits/ledger.ts'
 import { MICRO_PER_CREDIT, toCredits } from '../src/credits/pricing.ts'
+import type { RunKey } from '../src/credits/run-meta.ts'
 import { createSweeper } from '../src/credits/sweeper.ts'
 import { verifyBooks } from '../src/credits/verify-books.ts'
 import { AppError } from '../src/errors.ts'
@@ -45,7 +46,8 @@ export default fp(
       openAccount: (userId) => (accounting ? accounting.open(userId) : ledger.open(userId, openingMicro)),
       unitMicro: accounting ? MICRO_PER_CREDIT : 1,
       priceMicro,
-      onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated')
+      onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated'),
+      onFreeEnd: app.freeRuns.ended
     })
     const unsettled = new Map<Bill, Exchange>()
     const running = new Set<Exchange>()
@@ -58,7 +60,7 @@ export default fp(
       const { exchange } = request
       if (request.replay !== null || !exchange) return
       try {
-        request.bill = await open(exchange, app.customerOf(request))
+        request.bill = await open(exchange, app.customerOf(request), request.identity?.key ?? null)
       } catch (error) {
         // The session and the key must be free again before the client hears of the refusal.
         exchange.end({ ending: 'refused', isClean: true })
@@ -67,8 +69,9 @@ export default fp(
       }
     })
 
-    async function open(exchange: Exchange, customer: Customer): Promise<Bill> {
-      const bill = await billing.open(exchange, exchange.chatflow, accounting?.holdsOf(customer) ?? ledger)
+    async function open(exchange: Exchange, customer: Customer, key: RunKey | null): Promise<Bill> {
+      const holds = accounting?.holdsOf(customer) ?? ledger
+      const bill = await billing.open(exchange, exchange.chatflow, { holds, key })
       unsettled.set(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
@@ -76,9 +79,10 @@ export default fp(
           if (bill.isShort())
             lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
         }
-      exchange.whenEnded(async function settle({ ending }) {
-        const { sessionId, messageId } = exchange
-        const settled = bill.settle(ending, { sessionId, messageId }, exchange.kept)
+      exchange.whenEnded(async function settle({ ending, firstAnswerAt }) {
+        const { startedAt, kept } = exchange
+        const firstAnswer = firstAnswerAt === undefined ? {} : { firstAnswerMs: firstAnswerAt - startedAt }
+        const settled = bill.settle({ ending, durationMs: clock.now() - startedAt, ...firstAnswer }, kept)
         lifecycle.run(settled.durable.finally(() => unsettled.delete(bill)))
         exchange.receipt = await settled.receipt
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
@@ -143,7 +147,7 @@ export default fp(
       await sweeper.stop()
     })
   },
-  { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics', 'accounting'] }
+  { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics', 'accounting', 'usage'] }
 )
 
 /** The key of the lease that has a place for each prediction of the user that may run at once. */

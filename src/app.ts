@@ -42,6 +42,7 @@ import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
 import testStream from '../plugins/test-stream.ts'
 import tls from '../plugins/tls.ts'
+import usage from '../plugins/usage.ts'
 import users from '../plugins/users.ts'
 import type { Bcrypt } from './auth/bcrypt.ts'
 import type { Blobs } from './blobs/port.ts'
@@ -134,6 +135,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(permissions)
   await app.register(files)
   await app.register(history)
+  await app.register(usage)
   await app.register(credits)
   await app.register(exchange)
   await app.register(attachments)

@@ -12,7 +12,7 @@ const LIKE_AN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/
 /** Settings of a chatflow as the API has them, amounts in credits; null goes back to the default. */
 export interface ChatflowPatch {
   price?: number | null
-  metered?: { per_1k_tokens: number; floor: number; ceiling: number } | null
+  metered?: { per_1k_tokens: number; per_1k_output_tokens?: number; floor: number; ceiling: number } | null
   override_allow?: string[] | null
   alias?: string | null
   system_messages?: NonNullable<ChatflowRow['systemMessages']> | null
@@ -75,11 +75,13 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     }
   }
 
-  function meteredOf({ per_1k_tokens, floor, ceiling }: NonNullable<ChatflowPatch['metered']>) {
+  function meteredOf(metered: NonNullable<ChatflowPatch['metered']>) {
+    const { per_1k_tokens, per_1k_output_tokens: output, floor, ceiling } = metered
     if (!canMeter) throw invalid(['body', 'metered'], 'must be null: the accounting service knows flat prices only')
     if (floor > ceiling) throw invalid(['body', 'metered', 'floor'], 'must not be above the ceiling')
     return {
       per1kTokensMicro: amount(['metered', 'per_1k_tokens'], per_1k_tokens),
+      ...(output !== undefined && { per1kOutputMicro: amount(['metered', 'per_1k_output_tokens'], output) }),
       floorMicro: amount(['metered', 'floor'], floor),
       ceilingMicro: amount(['metered', 'ceiling'], ceiling)
     }

@@ -36,7 +36,12 @@ export const ChatflowBody = Members(shown)
 const settings = {
   metered: Nullable(
     Members(
-      { per_1k_tokens: Amount, floor: Amount, ceiling: Amount },
+      {
+        per_1k_tokens: Amount,
+        per_1k_output_tokens: Type.Optional({ ...Amount, description: 'of what models write, where it differs' }),
+        floor: Amount,
+        ceiling: Amount
+      },
       { description: 'price by tokens; null: the flat price' }
     )
   ),

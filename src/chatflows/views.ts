@@ -40,6 +40,7 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
   function meteredOf(metered: NonNullable<ChatflowRow['metered']>) {
     return {
       per_1k_tokens: toCredits(metered.per1kTokensMicro),
+      ...(metered.per1kOutputMicro !== undefined && { per_1k_output_tokens: toCredits(metered.per1kOutputMicro) }),
       floor: toCredits(metered.floorMicro),
       ceiling: toCredits(metered.ceilingMicro)
     }

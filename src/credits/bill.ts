@@ -4,19 +4,15 @@ import type { ChatflowRow } from '../store/collections.ts'
 import type { Holds } from './holds.ts'
 import type { Hold, Settlement } from './ledger.ts'
 import { decideMoney, type Ending } from './outcome.ts'
-import { costOfTokens, type Price, sizeOfHold } from './pricing.ts'
+import { costOfTokens, type Price, sizeOfHold, type Tokens } from './pricing.ts'
+import type { Meta } from './hold-writes.ts'
+import { beginningOf, endOf, type RunEnd, type RunKey, type RunNames } from './run-meta.ts'
 
 /** What of the answer so far the cost depends on. */
 export interface Produced {
   readonly hasOutput: boolean
   readonly text: string
-  readonly usage: { readonly input?: number; readonly output?: number; readonly total: number } | undefined
-}
-
-/** What the ledger entry remembers of the prediction. */
-export interface ChargeMeta {
-  readonly sessionId: string
-  readonly messageId: string
+  readonly usage: Tokens | undefined
 }
 
 export interface Amounts {
@@ -38,11 +34,7 @@ export interface Bill {
    * `receipt` is soon there and never rejects; `durable` resolves when the ledger has it, however long that takes. Nothing is
    * charged before it is kept.
    */
-  settle(
-    ending: Ending,
-    meta: ChargeMeta,
-    kept: Kept | undefined
-  ): { receipt: Promise<Amounts>; durable: Promise<void> }
+  settle(end: RunEnd, kept: Kept | undefined): { receipt: Promise<Amounts>; durable: Promise<void> }
 }
 
 /** The answer in the history: what is charged for. */
@@ -55,10 +47,16 @@ export interface Kept {
   readonly durable: Promise<void>
 }
 
-export interface BilledRun extends ChargeMeta {
+export interface BilledRun extends RunNames {
   runId: string
   userId: string
   transcript: Produced
+}
+
+/** Where the money of a run is, and what it came with. */
+export interface Payer {
+  readonly holds: Holds
+  readonly key: RunKey | null
 }
 
 export interface BillingOptions {
@@ -70,6 +68,16 @@ export interface BillingOptions {
   /** Flat price of chatflows without one, micro-credits. */
   priceMicro: number
   onRetry: (error: unknown, rid: string) => void
+  /** Told of the end of a run that has no entry; perhaps more than once. */
+  onFreeEnd: (run: FreeEnd) => void
+}
+
+/** A run that cost nothing, and has no entry for that reason. */
+export interface FreeEnd {
+  readonly rid: string
+  readonly accountId: string
+  readonly chatflowId: string
+  readonly meta: Meta
 }
 
 const REMEMBERED_COSTS = 200
@@ -81,7 +89,8 @@ const GROW_BY = [1 / 2, 1 / 8, 1 / 32]
 const RETRY_DELAYS_MS = [100, 500, 1000, 2000, 5000, 10_000, 15_000, 20_000]
 
 /** Opens bills: the hold before a prediction, the settlement after it. */
-export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRetry }: BillingOptions) {
+export function createBilling(options: BillingOptions) {
+  const { clock, openAccount, unitMicro, priceMicro, onRetry, onFreeEnd } = options
   const recentCosts = new Map<string, number[]>()
   const opened = new Set<string>()
 
@@ -91,14 +100,15 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
      * @throws insufficient_credits, account_frozen, too_many_predictions; with an accounting service also
      * accounting_unavailable, token_expired
      */
-    async open(run: BilledRun, chatflow: ChatflowRow, holds: Holds): Promise<Bill> {
+    async open(run: BilledRun, chatflow: ChatflowRow, { holds, key }: Payer): Promise<Bill> {
       const price = priceOf(chatflow, priceMicro)
       const amountMicro = whole(sizeOfHold(price, recentCosts.get(chatflow.id) ?? []))
-      const { runId: rid, userId: accountId, sessionId, messageId } = run
-      const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta: { sessionId, messageId } }
+      const { runId: rid, userId: accountId } = run
+      const meta = beginningOf(run, key, price)
+      const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta }
       await openOnce(run.userId)
       const hold = amountMicro === 0 ? await holds.free(request) : await holds.reserve(request)
-      return createBill(hold, price, { holds, produced: run.transcript })
+      return createBill(hold, price, { holds, produced: run.transcript, meta })
     }
   }
 
@@ -113,7 +123,7 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
     opened.add(accountId)
   }
 
-  function createBill(initial: Hold, price: Price, parts: { holds: Holds; produced: Produced }): Bill {
+  function createBill(initial: Hold, price: Price, parts: { holds: Holds; produced: Produced; meta: Meta }): Bill {
     const { holds, produced } = parts
     let hold = initial
     let growing: Promise<boolean> | undefined
@@ -122,7 +132,7 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
       get hold() {
         return hold
       },
-      isMetered: price.kind === 'metered',
+      isMetered: price.kind === 'metered' && initial.amountMicro > 0,
       isShort: () => growing === undefined && usedMicro() >= hold.amountMicro * GROW_AT,
       grow() {
         growing ??= extend().finally(() => {
@@ -136,16 +146,16 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
         const isKept = used > 0 && (await isDone(kept?.keep()))
         await holds.heartbeat(hold, isKept ? used : 0)
       },
-      settle(ending, meta, kept) {
-        const first = (kept?.first ?? Promise.resolve()).then(() => settleOnce(ending, meta))
+      settle(end, kept) {
+        const first = (kept?.first ?? Promise.resolve()).then(() => settleOnce(end))
         return {
-          receipt: first.catch(() => estimate(ending)),
+          receipt: first.catch(() => estimate(end.ending)),
           durable: first.then(
             () => undefined,
             async (error) => {
               await kept?.durable
               // The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent).
-              await repeat(() => settleOnce(ending, meta), error, {
+              await repeat(() => settleOnce(end), error, {
                 clock,
                 pausesMs: RETRY_DELAYS_MS,
                 onRetry: (failure) => onRetry(failure, hold.rid)
@@ -158,8 +168,12 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
 
     function usedMicro(): number {
       if (price.kind === 'flat') return produced.hasOutput ? whole(price.amountMicro) : 0
-      const tokens = produced.usage?.total ?? Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
-      return produced.hasOutput ? whole(costOfTokens(price, tokens)) : 0
+      return produced.hasOutput ? whole(costOfTokens(price, produced.usage ?? estimatedTokens())) : 0
+    }
+
+    function estimatedTokens(): Tokens {
+      const output = Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
+      return { output, total: output }
     }
 
     function money(ending: Ending) {
@@ -168,7 +182,7 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
         hasOutput,
         usedMicro: usedMicro(),
         price,
-        ...(usage && { tokens: usage.total })
+        ...(usage && { tokens: usage })
       })
       return decided.action === 'void' ? decided : { ...decided, costMicro: whole(decided.costMicro) }
     }
@@ -185,19 +199,21 @@ export function createBilling({ clock, openAccount, unitMicro, priceMicro, onRet
       return usedMicro() < hold.amountMicro
     }
 
-    async function settleOnce(ending: Ending, meta: ChargeMeta): Promise<Amounts> {
+    async function settleOnce(end: RunEnd): Promise<Amounts> {
       // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
       await growing?.catch(() => false)
-      const decided = money(ending)
-      if (decided.action === 'void') return toAmounts(await holds.void(hold, { ...meta, ending }))
+      const decided = money(end.ending)
+      const isEstimated = decided.action === 'settle' && decided.isEstimated
+      const used = isEstimated ? estimatedTokens() : produced.usage
+      const meta = { ...parts.meta, ...endOf(end, used), ...(isEstimated && { isEstimated }) }
+      if (hold.amountMicro === 0 && end.ending !== 'refused') onFreeEnd({ ...hold, meta })
+      if (decided.action === 'void') return toAmounts(await holds.void(hold, meta))
       if (price.kind === 'metered' && decided.costMicro > hold.amountMicro) {
         const more = await holds.extend(hold, decided.costMicro - hold.amountMicro)
         if (more) hold = more
       }
       remember(hold.chatflowId, decided.costMicro)
-      return toAmounts(
-        await holds.settle(hold, decided.costMicro, { ...meta, ending, isEstimated: decided.isEstimated })
-      )
+      return toAmounts(await holds.settle(hold, decided.costMicro, { ...meta, isEstimated }))
     }
 
     function estimate(ending: Ending): Amounts {

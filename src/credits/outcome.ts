@@ -1,5 +1,5 @@
 import { costOfTokens } from './pricing.ts'
-import type { Price } from './pricing.ts'
+import type { Price, Tokens } from './pricing.ts'
 
 /** How a prediction ended, judged by its events. */
 export type Ending =
@@ -21,7 +21,7 @@ export interface Facts {
   /** Used so far by the run's own count; for a flat price all of it or nothing. */
   readonly usedMicro: number
   /** Tokens as reported by the flow; absent when it reported none. */
-  readonly tokens?: number
+  readonly tokens?: Tokens
   readonly price: Price
 }
 

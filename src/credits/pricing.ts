@@ -10,11 +10,22 @@ export interface FlatPrice {
 export interface MeteredPrice {
   readonly kind: 'metered'
   readonly per1kTokensMicro: number
+  /** Of the tokens that models write, where it differs. */
+  readonly per1kOutputMicro?: number
   readonly floorMicro: number
   readonly ceilingMicro: number
 }
 
 export type Price = FlatPrice | MeteredPrice
+
+/** Tokens of a run as its flow reported them; a member is absent where nothing was said of it. */
+export interface Tokens {
+  readonly input?: number
+  readonly output?: number
+  readonly total: number
+  /** What the flow says its models cost, in their currency. */
+  readonly modelCost?: number
+}
 
 /**
  * Decimal credits as micro-credits, exactly.
@@ -50,13 +61,35 @@ export function toCredits(micro: number): number {
 export function sizeOfHold(price: Price, pastCostsMicro: readonly number[]): number {
   if (price.kind === 'flat') return price.amountMicro
   const expected = Math.ceil((percentile95(pastCostsMicro) * 6) / 5)
-  return Math.max(price.floorMicro, Math.min(price.ceilingMicro, expected))
+  // A floor of 0 does not make it free: without something held there is nothing to extend.
+  return Math.max(price.floorMicro, Math.min(price.ceilingMicro, expected)) || price.per1kTokensMicro
 }
 
-/** The cost of this many tokens, rounded up to a whole micro-credit. */
-export function costOfTokens(price: MeteredPrice, tokens: number): number {
+/**
+ * The cost of these tokens, rounded up to a whole micro-credit. Where output has a price of its own, what a flow counts
+ * beyond its input is output; a sum alone is charged at the lower of the two prices.
+ */
+export function costOfTokens({ per1kTokensMicro, per1kOutputMicro }: MeteredPrice, tokens: Tokens): number {
+  const { input, output } = split(tokens)
+  const outputMicro = per1kOutputMicro ?? per1kTokensMicro
+  if (input === undefined) return thousandths([[output, Math.min(per1kTokensMicro, outputMicro)]])
+  return thousandths([
+    [input, per1kTokensMicro],
+    [output, outputMicro]
+  ])
+}
+
+/** Input and output that make up the total; input is undefined if nobody told them apart. */
+function split({ input, output, total }: Tokens): { input: number | undefined; output: number } {
+  if (input === undefined && output === undefined) return { input, output: total }
+  const read = Math.min(total, input ?? total - Math.min(total, output ?? 0))
+  return { input: read, output: total - read }
+}
+
+function thousandths(parts: [tokens: number, perThousandMicro: number][]): number {
   // BigInt: tokens times price may leave the safe integers although the quotient does not.
-  return Number((BigInt(Math.ceil(tokens)) * BigInt(price.per1kTokensMicro) + 999n) / 1000n)
+  const sum = parts.reduce((all, [tokens, micro]) => all + BigInt(Math.ceil(tokens)) * BigInt(micro), 0n)
+  return Number((sum + 999n) / 1000n)
 }
 
 function percentile95(values: readonly number[]): number {

@@ -1,6 +1,7 @@
 import { accountingCollections } from './accounting-rows.ts'
 import type { CollectionSpec, Document } from './port.ts'
 import { surfaceCollections } from './surface-rows.ts'
+import { usageCollections } from './usage-rows.ts'
 import type { Migration } from './versions.ts'
 
 export type Role = 'admin' | 'premium' | 'user'
@@ -86,7 +87,7 @@ export interface ChatflowRow extends Document {
   /** Price of an upsert in micro-credits; absent: the flat price. */
   upsertPriceMicro?: number
   /** Metered price in micro-credits; absent: flat. */
-  metered?: { per1kTokensMicro: number; floorMicro: number; ceilingMicro: number }
+  metered?: { per1kTokensMicro: number; per1kOutputMicro?: number; floorMicro: number; ceilingMicro: number }
   /** Top-level keys of overrideConfig that pass; absent: none. */
   overrideAllow?: string[]
   /** What it may be called instead of its id, in this installation. */
@@ -297,6 +298,7 @@ export const collections: CollectionSpec[] = [
   },
   ...accountingCollections,
   ...surfaceCollections,
+  ...usageCollections,
   { name: 'requests', indexes: [['expiresAt']] },
   {
     name: 'audit_entries',

@@ -8,7 +8,7 @@ const nothing: Facts = { hasOutput: false, usedMicro: 0, price }
 const output: Facts = { hasOutput: true, usedMicro: 500, price }
 const meteredNothing: Facts = { hasOutput: false, usedMicro: 0, price: metered }
 const meteredOutput: Facts = { hasOutput: true, usedMicro: 40, price: metered }
-const meteredUsage: Facts = { hasOutput: true, usedMicro: 40, tokens: 70, price: metered }
+const meteredUsage: Facts = { hasOutput: true, usedMicro: 40, tokens: { total: 70 }, price: metered }
 
 const free: Money = { action: 'void' }
 const flat: Money = { action: 'settle', costMicro: 500, isEstimated: false }
@@ -41,12 +41,12 @@ t.test('what delivered nothing costs nothing, however it ended', async (t) => {
   for (const [ending] of table) {
     t.same(decideMoney(ending, nothing), free, ending)
     t.same(decideMoney(ending, meteredNothing), free, ending)
-    t.same(decideMoney(ending, { ...meteredNothing, tokens: 900 }), free, ending)
+    t.same(decideMoney(ending, { ...meteredNothing, tokens: { total: 900 } }), free, ending)
   }
 })
 
 t.test('a cost of nothing gives the hold back', async (t) => {
   t.same(decideMoney('completed', { ...output, price: { kind: 'flat', amountMicro: 0 } }), free)
   t.same(decideMoney('stopped', { ...output, usedMicro: 0 }), free)
-  t.same(decideMoney('completed', { ...meteredUsage, tokens: 0 }), free)
+  t.same(decideMoney('completed', { ...meteredUsage, tokens: { total: 0 } }), free)
 })

@@ -39,6 +39,7 @@ t.test('the size of a hold', async (t) => {
     ['flat: the price, whatever the past', [{ kind: 'flat', amountMicro: 7 }, [1000]], 7],
     ['free', [{ kind: 'flat', amountMicro: 0 }, []], 0],
     ['metered without a past: the floor', [metered, []], 50],
+    ['metered with a floor of 0: a thousand tokens', [{ ...metered, floorMicro: 0 }, []], 100],
     ['p95 and a fifth', [metered, hundred], 114],
     ['rounded up', [metered, [51]], 62],
     ['not below the floor', [metered, [1, 2, 3]], 50],
@@ -51,10 +52,30 @@ t.test('the size of a hold', async (t) => {
 t.test('tokens cost their thousandth, rounded up', async (t) => {
   const price = (per1kTokensMicro: number) =>
     ({ kind: 'metered', per1kTokensMicro, floorMicro: 0, ceilingMicro: 0 }) as const
-  t.equal(costOfTokens(price(1000), 0), 0)
-  t.equal(costOfTokens(price(1000), 1), 1)
-  t.equal(costOfTokens(price(1), 1), 1)
-  t.equal(costOfTokens(price(1), 1001), 2)
-  t.equal(costOfTokens(price(2_000_000), 1500), 3_000_000)
-  t.equal(costOfTokens(price(1e12), 1e6), 1e15, 'beyond the safe integers on the way')
+  t.equal(costOfTokens(price(1000), { total: 0 }), 0)
+  t.equal(costOfTokens(price(1000), { total: 1 }), 1)
+  t.equal(costOfTokens(price(1), { total: 1 }), 1)
+  t.equal(costOfTokens(price(1), { total: 1001 }), 2)
+  t.equal(costOfTokens(price(2_000_000), { total: 1500 }), 3_000_000)
+  t.equal(costOfTokens(price(1e12), { total: 1e6 }), 1e15, 'beyond the safe integers on the way')
+})
+
+t.test('output may have a price of its own', async (t) => {
+  const price = {
+    kind: 'metered',
+    per1kTokensMicro: 1000,
+    per1kOutputMicro: 4000,
+    floorMicro: 0,
+    ceilingMicro: 0
+  } as const
+  const table: [string, Parameters<typeof costOfTokens>[1], number][] = [
+    ['both are known', { input: 10, output: 5, total: 15 }, 30],
+    ['what is beyond the input is output', { input: 10, output: 5, total: 20 }, 50],
+    ['input alone', { input: 10, total: 10 }, 10],
+    ['output alone', { output: 5, total: 5 }, 20],
+    ['a sum alone goes for the lower price', { total: 15 }, 15],
+    ['never more tokens than the total', { input: 30, output: 5, total: 20 }, 20]
+  ]
+  for (const [title, tokens, cost] of table) t.equal(costOfTokens(price, tokens), cost, title)
+  t.equal(costOfTokens({ ...price, per1kTokensMicro: 1, per1kOutputMicro: 1 }, { input: 500, total: 1001 }), 2, 'once')
 })

@@ -108,7 +108,7 @@ t.test('settings are changed one by one, shown at once, and recorded', async (t)
   const { token } = admin
   const user = await createUser({ grants: [echo] })
   const url = `/api/v1/admin/chatflows/${echo}`
-  const metered = { per_1k_tokens: 0.5, floor: 0.1, ceiling: 5 }
+  const metered = { per_1k_tokens: 0.5, per_1k_output_tokens: 2, floor: 0.1, ceiling: 5 }
   const patched = await request('PATCH', url, {
     token,
     body: { price: 2.5, metered, override_allow: ['vars'], other: 1 }
