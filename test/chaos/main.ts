@@ -5,7 +5,7 @@ import { expectNoFindings } from './expect.ts'
 import { type Servers, withServers } from './servers.ts'
 import { growthPerHour, type Sample, soak } from './soak.ts'
 
-// The long form: `npm run chaos -- [--seed 1] [--users 200] [--seconds 60] [--storms 2] [--halt 0]`, and
+// The long form: `npm run chaos -- [--seed 1] [--users 200] [--seconds 60] [--storms 2] [--halt 0] [--rate 5]`, and
 // `npm run chaos -- --soak [--minutes 30] [--store sqlite|mongodb]`.
 
 const { values } = parseArgs({
@@ -16,6 +16,8 @@ const { values } = parseArgs({
     storms: { type: 'string', default: '2' },
     // 75 is more than the lease of a hold: when the process goes on, others have ended its runs. 0: none is halted.
     halt: { type: 'string', default: '0' },
+    // Questions per second of all users together; above what the store can take, users mostly see that it is busy.
+    rate: { type: 'string', default: '5' },
     soak: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '30' },
     store: { type: 'string', default: 'sqlite' }
@@ -59,7 +61,9 @@ async function soakTest(t: Test, servers?: Servers): Promise<void> {
 async function chaosTest(t: Test, servers: Servers): Promise<void> {
   const storms = Number(values.storms)
   const outages = Math.max(1, Math.round(stormMs / 15_000))
-  const options = { seed, users: Number(values.users), thinkMs: 6_000, stormMs, outages, storms, calmMs: CALM_MS }
+  const users = Number(values.users)
+  const thinkMs = (users * 1000) / Number(values.rate)
+  const options = { seed, users, thinkMs, stormMs, outages, storms, calmMs: CALM_MS }
   expectNoFindings(t, await runChaos(t, servers, haltMs > 0 ? { ...options, haltMs } : options))
 }
 
