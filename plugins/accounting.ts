@@ -80,7 +80,9 @@ export default fp(
 )
 
 function customerOf(request: FastifyRequest): Customer {
-  const { userId, username, email, role, token } = identityOf(request)
+  const { userId, username, email, role, token, key } = identityOf(request)
+  // What else a request with a key sends is nobody's.
+  if (key !== null) return { userId, username, email, role }
   const bearer = /^bearer +(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1]
   return { userId, username, email, role, bearer, expiresAt: token.expiresAt }
 }

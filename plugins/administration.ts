@@ -13,7 +13,7 @@ declare module 'fastify' {
 /** What administrators do to users and their credits: steps in several nouns, in one order. */
 export default fp(
   async function administration(app: FastifyInstance) {
-    const { users, passwords, loginSessions, ledger, idempotency, history, files, permissions } = app
+    const { users, passwords, loginSessions, apiKeys, ledger, idempotency, history, files, permissions } = app
     const { openingMicro } = app.config.credits
     const creditChanges = app.accounting
       ? createNoCreditChanges()
@@ -31,10 +31,11 @@ export default fp(
           (userId) => history.removeAll(userId, { isForced: true }),
           (userId) => files.removeAllOf(userId),
           (userId) => permissions.removeAllOf(userId),
+          (userId) => apiKeys.removeAllOf(userId),
           (userId) => loginSessions.removeAll(userId)
         ]
       })
     )
   },
-  { name: 'administration', dependencies: ['users', 'auth', 'history', 'files', 'permissions', 'credits'] }
+  { name: 'administration', dependencies: ['users', 'auth', 'history', 'files', 'permissions', 'credits', 'api-keys'] }
 )

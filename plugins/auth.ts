@@ -7,12 +7,16 @@ import { createLogouts } from '../src/auth/external-logout.ts'
 import { createAuthService } from '../src/auth/external-calls.ts'
 import { createExternalUsers } from '../src/auth/external-users.ts'
 import { createHttpCaller, type HttpCaller } from '../src/auth/http-call.ts'
+import { embedTokenOf } from '../src/auth/embed-path.ts'
 import { createAuthenticator, type Identity, type VerifyToken } from '../src/auth/identity.ts'
 import { createIssuedPairs } from '../src/auth/issued-pairs.ts'
 import { createForeignTokens } from '../src/auth/jwks.ts'
 import { createKeyCache } from '../src/auth/jwks-cache.ts'
 import { fetchKeySet } from '../src/auth/jwks-keys.ts'
+import { createKeyIdentities } from '../src/auth/key-identity.ts'
+import { createKeyRing } from '../src/auth/key-ring.ts'
 import { createLocalLogins, type Logins } from '../src/auth/logins.ts'
+import { requireOrigin } from '../src/auth/origins.ts'
 import { createSealer } from '../src/auth/sealed.ts'
 import { createSessions, type Sessions } from '../src/auth/sessions.ts'
 import { createTokens, type Tokens } from '../src/auth/tokens.ts'
@@ -56,15 +60,16 @@ interface Door {
 /** Who is asking, and whether that is an administrator. */
 export default fp(
   async function auth(app: FastifyInstance) {
+    const { store, clock, users, lifecycle } = app
     const { serviceUrl, jwks } = app.config.auth
     const http = createHttpCaller(app.clock)
     const { tokens, sessions, logins, directory, ping } =
       serviceUrl === undefined ? openLocal(app) : openExternal(app, serviceUrl, http)
-    const identify = createAuthenticator(
-      jwks ? verifyBoth(app, tokens, { jwks, http }) : tokens.verify,
-      app.users,
-      sessions
-    )
+    const keep = (work: Promise<unknown>) => void lifecycle.track(work).catch(() => undefined)
+    const ring = createKeyRing({ store, clock, keep })
+    const keys = createKeyIdentities({ ring, embedTokens: app.embedTokens, users, sessions, clock })
+    const verify = jwks ? verifyBoth(app, tokens, { jwks, http }) : tokens.verify
+    const identify = createAuthenticator(verify, { users, sessions, keys })
     app.decorate('tokens', tokens)
     app.decorate('loginSessions', sessions)
     app.decorate('logins', logins)
@@ -72,7 +77,12 @@ export default fp(
     app.decorate('pingAuthService', ping)
     app.decorateRequest('identity', null)
     app.decorate('authenticate', async function authenticate(request: FastifyRequest) {
-      request.identity = await identify(request.headers.authorization)
+      const { authorization, 'x-api-key': given } = request.headers
+      // Sent twice, Node.js has made one text of them; it is no key in form.
+      const apiKey = Array.isArray(given) ? given.join() : given
+      const embedToken = embedTokenOf(request.raw)
+      request.identity = await identify({ authorization, apiKey, embedToken })
+      requireOrigin(request.identity.key, request)
     })
     app.decorate('requireAdmin', async function requireAdmin(request: FastifyRequest) {
       if (!request.identity?.isAdmin) throw new AppError('role_required')
@@ -84,7 +94,7 @@ export default fp(
       await http.close()
     })
   },
-  { name: 'auth', dependencies: ['configuration', 'store', 'bus', 'users', 'lifecycle'] }
+  { name: 'auth', dependencies: ['configuration', 'store', 'bus', 'users', 'lifecycle', 'embed-tokens'] }
 )
 
 function openLocal(app: FastifyInstance): Door {

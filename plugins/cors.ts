@@ -1,6 +1,8 @@
 import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { embedTokenOf } from '../src/auth/embed-path.ts'
+import { isListed } from '../src/auth/origins.ts'
 
 const shared: FastifyCorsOptions = {
   methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
@@ -9,18 +11,28 @@ const shared: FastifyCorsOptions = {
   maxAge: 600
 }
 
-/** Browsers of the configured origins may call; any other origin gets no allow header at all. */
+/**
+ * Browsers of the configured origins may call; any other origin gets no allow header at all. Below an embed token its own
+ * origins count instead, also when it has expired: the page is to show why nothing works any more.
+ */
 export default fp(
   async function cors(app: FastifyInstance) {
     const origins = new Set(app.config.corsOrigins.map((origin) => origin.toLowerCase()))
     const isOpen = origins.has('*')
     await app.register(fastifyCors, {
       delegator(request, done) {
-        const origin = request.headers.origin
-        const isListed = isOpen || (origin !== undefined && origins.has(origin.toLowerCase()))
+        const { origin } = request.headers
+        const token = embedTokenOf(request.raw)
+        if (token !== undefined) {
+          const claims = app.embedTokens.read(token)
+          const isAllowed = origin !== undefined && claims !== undefined && isListed(claims.origins, origin)
+          done(null, { ...shared, origin: isAllowed && origin, credentials: false, preflight: isPreflight(request) })
+          return
+        }
+        const isKnown = isOpen || (origin !== undefined && origins.has(origin.toLowerCase()))
         done(null, {
           ...shared,
-          origin: isListed && (isOpen ? '*' : (origin ?? false)),
+          origin: isKnown && (isOpen ? '*' : (origin ?? false)),
           // No cookie is ever read, so this gives nothing away; a client that sends `credentials: include` needs it.
           credentials: !isOpen,
           // The plugin's own refusal of an incomplete preflight is plain text; so it is an unknown route instead.
@@ -29,7 +41,7 @@ export default fp(
       }
     })
   },
-  { name: 'cors', dependencies: ['configuration', 'problem'] }
+  { name: 'cors', dependencies: ['configuration', 'problem', 'embed-tokens'] }
 )
 
 function isPreflight({ headers }: FastifyRequest): boolean {

@@ -1,13 +1,14 @@
 import type { FastifyInstance, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import type { KeyLimits } from '../src/auth/identity.ts'
 import { createLedgerAccounts, type CreditAccounts } from '../src/credits/accounts.ts'
 import { type Bill, createBilling } from '../src/credits/bill.ts'
 import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
 import type { Customer } from '../src/credits/accounting-tokens.ts'
+import { within } from '../src/credits/holds.ts'
 import { createIdempotency, type Idempotency } from '../src/credits/idempotency.ts'
 import { createLedger, type Ledger } from '../src/credits/ledger.ts'
 import { MICRO_PER_CREDIT, toCredits } from '../src/credits/pricing.ts'
-import type { RunKey } from '../src/credits/run-meta.ts'
 import { createSweeper } from '../src/credits/sweeper.ts'
 import { verifyBooks } from '../src/credits/verify-books.ts'
 import { AppError } from '../src/errors.ts'
@@ -69,8 +70,8 @@ export default fp(
       }
     })
 
-    async function open(exchange: Exchange, customer: Customer, key: RunKey | null): Promise<Bill> {
-      const holds = accounting?.holdsOf(customer) ?? ledger
+    async function open(exchange: Exchange, customer: Customer, key: KeyLimits | null): Promise<Bill> {
+      const holds = within(accounting?.holdsOf(customer) ?? ledger, budgetsOf(key))
       const bill = await billing.open(exchange, exchange.chatflow, { holds, key })
       unsettled.set(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
@@ -149,6 +150,12 @@ export default fp(
   },
   { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics', 'accounting', 'usage'] }
 )
+
+/** What has to have room for a prediction besides the balance. */
+function budgetsOf(key: KeyLimits | null): string[] {
+  const budget = key?.budget
+  return budget ? [budget] : []
+}
 
 /** The key of the lease that has a place for each prediction of the user that may run at once. */
 function placesOf({ userId }: Exchange): string {

@@ -1,6 +1,8 @@
-import type { FastifyInstance, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Scope } from '../src/auth/identity.ts'
+import { embedTokenOf } from '../src/auth/embed-path.ts'
+import { identityOf, type Scope } from '../src/auth/identity.ts'
+import { isWithin, requireScope } from '../src/auth/scopes.ts'
 import { AppError } from '../src/errors.ts'
 
 /**
@@ -12,8 +14,8 @@ export type Access = 'public' | 'user' | 'admin' | 'prediction'
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
-    /** What an API key or embed token needs for it; absent: none will do. */
-    scope?: Scope
+    /** What an API key or embed token needs for it, one of these; absent: none will do. */
+    scope?: Scope | readonly Scope[]
   }
 }
 
@@ -28,12 +30,20 @@ export default fp(
     app.addHook('onRequest', function refuseUnknown(request, _reply, done) {
       done(request.is404 ? new AppError('not_found') : undefined)
     })
+    app.addHook('onRequest', function refuseOutsideEmbed(request, _reply, done) {
+      const isEmbedded = embedTokenOf(request.raw) !== undefined
+      const isOffered = isWithin(['embed'], request.routeOptions.config.scope)
+      done(isEmbedded && !isOffered ? new AppError('not_found') : undefined)
+    })
+    async function checkScope(request: FastifyRequest): Promise<void> {
+      requireScope(identityOf(request).key, request.routeOptions.config.scope)
+    }
     const seen: { url: string; route: RouteOptions; guardedAs: Access | undefined }[] = []
     app.addHook('onRoute', function guardRoute(route) {
       const access = route.config?.access
       seen.push({ url: `${String(route.method)} ${route.url}`, route, guardedAs: access })
       if (access === undefined || access === 'public') return
-      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate]
+      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate, checkScope, app.limitKey]
       if (access === 'admin') onRequest.push(app.requireAdmin)
       if (access === 'prediction') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
       route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object

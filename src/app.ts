@@ -9,6 +9,7 @@ import fastify, {
 } from 'fastify'
 import accounting from '../plugins/accounting.ts'
 import administration from '../plugins/administration.ts'
+import apiKeys from '../plugins/api-keys.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
 import attachments from '../plugins/attachments.ts'
@@ -20,6 +21,7 @@ import chatflows from '../plugins/chatflows.ts'
 import configuration from '../plugins/configuration.ts'
 import cors from '../plugins/cors.ts'
 import credits from '../plugins/credits.ts'
+import embedTokens from '../plugins/embed-tokens.ts'
 import exchange from '../plugins/exchange.ts'
 import files from '../plugins/files.ts'
 import flowise from '../plugins/flowise.ts'
@@ -27,6 +29,7 @@ import guard from '../plugins/guard.ts'
 import history from '../plugins/history.ts'
 import lifecycle from '../plugins/lifecycle.ts'
 import metrics from '../plugins/metrics.ts'
+import openai from '../plugins/openai.ts'
 import openapi from '../plugins/openapi.ts'
 import parsing from '../plugins/parsing.ts'
 import permissions from '../plugins/permissions.ts'
@@ -40,6 +43,7 @@ import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
 import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
+import streams from '../plugins/streams.ts'
 import testStream from '../plugins/test-stream.ts'
 import tls from '../plugins/tls.ts'
 import usage from '../plugins/usage.ts'
@@ -47,6 +51,7 @@ import users from '../plugins/users.ts'
 import type { Bcrypt } from './auth/bcrypt.ts'
 import type { Blobs } from './blobs/port.ts'
 import type { Bus } from './bus/port.ts'
+import { takeEmbedToken } from './auth/embed-path.ts'
 import { canonicalUrl } from './canonical-url.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
@@ -97,7 +102,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     http: ARRIVAL,
     ...(secure ? { serverFactory: securely(secure) } : {}),
     genReqId: requestIdOf,
-    rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
+    rewriteUrl: (request) => canonicalUrl(takeEmbedToken(request)),
     // No hook runs for these two: the address cannot be read, or the bytes are no HTTP.
     frameworkErrors: (error, request, reply) =>
       void sendProblem(toAppError(error), request, reply.headers({ ...standing, 'x-request-id': request.id })),
@@ -119,6 +124,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(parsing)
   await app.register(lifecycle)
   await app.register(tls)
+  await app.register(embedTokens)
   await app.register(cors)
   await app.register(openapi)
   await app.register(bus)
@@ -137,6 +143,8 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(history)
   await app.register(usage)
   await app.register(credits)
+  await app.register(apiKeys)
+  await app.register(streams)
   await app.register(exchange)
   await app.register(attachments)
   await app.register(administration)
@@ -146,6 +154,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(predictionProxy)
   await app.register(testStream)
   await app.register(guard)
+  await app.register(openai)
   await app.register(autoload, {
     dir: join(import.meta.dirname, '../routes'),
     forceESM: true,

@@ -29,17 +29,23 @@ export const catalogue = {
   invalid_refresh_token: ['unauthenticated', 'The refresh token is not valid. Log in again.'],
   insufficient_credits: ['payment', 'There are not enough credits for this prediction.'],
   role_required: ['forbidden', 'This needs the role admin.'],
+  scope_required: ['forbidden', 'This key may not be used for this.'],
+  origin_forbidden: ['forbidden', 'Pages of this origin may not use this.'],
   chatflow_forbidden: ['forbidden', 'You have no access to this chatflow. Ask an administrator to assign it to you.'],
   uploads_forbidden: ['forbidden', 'This chatflow takes no such files.'],
   account_frozen: ['forbidden', 'This credit account is frozen. Ask an administrator.'],
   not_found: ['missing', 'There is nothing at this address.'],
   chatflow_not_found: ['missing', 'Unknown chatflow.'],
   session_not_found: ['missing', 'Unknown session.'],
+  message_not_found: ['missing', 'Unknown message.'],
   feedback_not_found: ['missing', 'Unknown feedback.'],
   file_not_found: ['missing', 'Unknown file.'],
   user_not_found: ['missing', 'Unknown user.'],
   assignment_not_found: ['missing', 'This user has no access to this chatflow.'],
   token_not_found: ['missing', 'Unknown token.'],
+  key_not_found: ['missing', 'Unknown API key.'],
+  too_many_keys: ['conflict', 'There are too many API keys. Revoke one first.'],
+  key_ended: ['conflict', 'This API key has been revoked or has expired.'],
   session_busy: ['conflict', 'A prediction is still running in this session.'],
   request_in_progress: ['conflict', 'The request with this idempotency key is still running.'],
   already_exists: ['conflict', 'It exists already.'],
@@ -57,6 +63,7 @@ export const catalogue = {
   not_an_image: ['invalid', 'The file is not an image.'],
   rate_limited: ['limited', 'Too many predictions in the last minute.'],
   too_many_predictions: ['limited', 'Too many predictions are running at once.'],
+  too_many_followers: ['limited', 'Too many clients follow this answer.'],
   login_rate_limited: ['limited', 'Too many failed logins. Wait before the next try.'],
   internal_error: ['fault', 'Something went wrong in the gateway.'],
   upstream_error: ['upstream', 'The chatflow failed.'],
@@ -75,6 +82,11 @@ export const catalogue = {
 } as const satisfies Record<string, readonly [ErrorKind, string]>
 
 export type ErrorCode = keyof typeof catalogue
+
+/** True for a code of the catalogue. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(catalogue, code)
+}
 
 /** One validation complaint: where it is (`['body','question']`) and what is wrong. */
 export interface Complaint {

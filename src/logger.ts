@@ -16,7 +16,7 @@ const SECRET_MEMBERS = [
   '["x-api-key"]'
 ]
 /** Keys as providers write them into their error texts. */
-const SECRET_TEXTS = /\b(?:sk|pk|rk|fgw|key)[-_][\w-]{6,}|\bBearer\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/gi
+const SECRET_TEXTS = /\b(?:sk|pk|rk|fgw|fge|key)[-_][\w-]{6,}|\bBearer\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/gi
 const MAX_REASON = 500
 
 /** Options of the JSON log on standard output; members that may hold a secret are blanked at the two upper levels. */

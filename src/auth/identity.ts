@@ -1,5 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Role } from '../store/collections.ts'
+import type { KeyIdentities } from './key-identity.ts'
+import { isKeyText } from './key-text.ts'
 import type { Sessions } from './sessions.ts'
 import type { AccessToken } from './tokens.ts'
 import { currentRole } from './user-roles.ts'
@@ -20,6 +22,8 @@ export interface KeyLimits {
   readonly requestsPerMinute: number | null
   /** Whose chats these are; null: the owner's. */
   readonly visitorId: string | null
+  /** Origins of the pages that may use it, lower case; empty: any. */
+  readonly origins: readonly string[]
 }
 
 /** Who is asking. */
@@ -32,7 +36,7 @@ export interface Identity {
   /** Login session behind the token; null for a token minted elsewhere. */
   readonly sid: string | null
   readonly token: AccessToken
-  /** The token as it was sent, for services that know its user; never for a log. */
+  /** The token of a login as it was sent, for services that know its user; never for a log. Empty for keys. */
   readonly bearer: string
   /** Null for a token of a login. */
   readonly key: KeyLimits | null
@@ -41,17 +45,30 @@ export interface Identity {
 /** @throws (may also reject with) token_expired, invalid_token, auth_unavailable */
 export type VerifyToken = (token: string) => AccessToken | Promise<AccessToken>
 
-/** Finds out who is behind an Authorization header, reading user and session anew each time. */
-export type Authenticator = (authorization: string | undefined) => Promise<Identity>
+/** What a request shows of who is asking. */
+export interface Shown {
+  authorization: string | undefined
+  /** The header X-API-Key. */
+  apiKey: string | undefined
+  /** Of the path; it counts alone. */
+  embedToken: string | undefined
+}
+
+/** Finds out who is asking, reading user, key and session anew each time. */
+export type Authenticator = (shown: Shown) => Promise<Identity>
 
 /** Bearer tokens of section 2.1 of RFC 6750; the scheme in any case, as RFC 9110 wants it. */
 const BEARER = /^bearer(?: +(.*))?$/i
 
-/** @throws (the function it makes) not_authenticated, invalid_token, token_expired, token_revoked, user_disabled, auth_unavailable */
-export function createAuthenticator(verify: VerifyToken, users: Users, sessions: Sessions): Authenticator {
-  return async function authenticate(authorization) {
-    const bearer = BEARER.exec(authorization ?? '')?.[1]?.trim()
-    if (!bearer) throw new AppError('not_authenticated')
+/**
+ * @throws (the function it makes) not_authenticated, invalid_token, token_expired, token_revoked, user_disabled,
+ * auth_unavailable, bad_request
+ */
+export function createAuthenticator(
+  verify: VerifyToken,
+  { users, sessions, keys }: { users: Users; sessions: Sessions; keys: KeyIdentities }
+): Authenticator {
+  async function ofLogin(bearer: string): Promise<Identity> {
     const token = await verify(bearer)
     const user = await users.seen(token)
     if (!user.isActive || user.deletedAt !== undefined) throw new AppError('user_disabled')
@@ -60,6 +77,16 @@ export function createAuthenticator(verify: VerifyToken, users: Users, sessions:
     const role = currentRole(user, token)
     const { id: userId, username, email = null } = user
     return { userId, username, email, role, isAdmin: role === 'admin', sid, token, bearer, key: null }
+  }
+
+  return async function authenticate({ authorization, apiKey, embedToken }) {
+    if (embedToken !== undefined) return keys.ofEmbedToken(embedToken)
+    const bearer = BEARER.exec(authorization ?? '')?.[1]?.trim()
+    if (apiKey !== undefined && bearer && bearer !== apiKey)
+      throw new AppError('bad_request', { detail: 'Authorization and X-API-Key differ: send one of them.' })
+    if (apiKey !== undefined) return keys.ofKey(apiKey)
+    if (!bearer) throw new AppError('not_authenticated')
+    return isKeyText(bearer) ? keys.ofKey(bearer) : ofLogin(bearer)
   }
 }
 

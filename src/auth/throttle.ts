@@ -6,6 +6,8 @@ import { networkOf } from './client-network.ts'
 export interface Throttle {
   /** Counts a prediction of the user. @throws rate_limited */
   prediction(userId: string): Promise<void>
+  /** Counts a request of the key, if it has a limit of its own. @throws rate_limited */
+  key(key: { keyId: string; requestsPerMinute: number | null }): Promise<void>
   /**
    * Runs a login check and counts its failure; over the limit every answer is the refusal, right or wrong, so that
    * guesses sent at once tell no more than guesses sent one by one. All addresses of an IPv6 network (/64) are one.
@@ -67,6 +69,13 @@ export function createThrottle(bus: Bus, limits: ThrottleLimits): Throttle {
       if (predictionsPerMinute === 0) return
       const { value, resetMs } = await bus.count(`predictions:${userId}`, MINUTE_MS)
       if (value > predictionsPerMinute) throw new AppError('rate_limited', { retryAfterSeconds: resetMs / 1000 })
+    },
+    async key({ keyId, requestsPerMinute }) {
+      if (requestsPerMinute === null) return
+      const { value, resetMs } = await bus.count(`key:${keyId}`, MINUTE_MS)
+      if (value <= requestsPerMinute) return
+      const detail = `This key may make ${requestsPerMinute} ${requestsPerMinute === 1 ? 'request' : 'requests'} a minute.`
+      throw new AppError('rate_limited', { detail, retryAfterSeconds: resetMs / 1000 })
     },
     async login(address, username, check) {
       if (loginFailures === 0) return check()

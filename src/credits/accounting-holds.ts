@@ -8,9 +8,10 @@ import type { Balance, Customer } from './accounting-client.ts'
 import { availableOf, chargeOf, reservationWithin } from './accounting-writes.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
 import { createHoldEnds, type HoldBook, type HoldEnds, member, stateOf } from './hold-ends.ts'
+import { counters } from './hold-writes.ts'
 import type { Holds, Reservation, RunOf } from './holds.ts'
 import { persist } from './persist.ts'
-import { refusalOf } from './refusal.ts'
+import { type Demand, isOfBalance, refusalOf } from './refusal.ts'
 
 export interface AccountingHolds extends HoldEnds {
   /** The holds of a request, which asks for the balance as this customer. */
@@ -73,10 +74,10 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
   }
 
   async function reserve(customer: Customer, reservation: Reservation): Promise<Hold> {
-    const { rid, accountId, chatflowId, amountMicro, meta = {} } = reservation
+    const { rid, accountId, chatflowId, amountMicro, limits = [], meta = {} } = reservation
     requireAmount(amountMicro)
     if (amountMicro === 0) return free(reservation)
-    const run = { rid, accountId, chatflowId, limits: [] }
+    const run = { rid, accountId, chatflowId, limits }
     let reading: Reading | undefined
     let looks = 1
     return persist(clock, async () => {
@@ -85,9 +86,9 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
       if (landed) return issue({ ...run, attempt: landed.attempt, amountMicro: landed.amount })
       requireActive(account)
       reading ??= await read(customer, account)
-      const refusal = refusalWithin(reading, account, { amountMicro, maxHolds })
+      const refusal = refusalWithin(reading, account, { amountMicro, limits, maxHolds })
       if (refusal) {
-        const isWorth = refusal.code === 'insufficient_credits' && covers(reading, account.cleared + amountMicro)
+        const isWorth = isOfBalance(refusal) && covers(reading, account.cleared + amountMicro)
         if (!isWorth || looks++ === LOOKS || (await isStill(account))) throw refusal
         await pause(clock, LOOK_AGAIN_MS)
         reading = undefined
@@ -125,13 +126,15 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
       if (before && state.extensions > before.extensions)
         return { extended: issue({ ...hold, amountMicro: state.amount }) }
       const reading = await read(customer, account).catch(noneWithout)
-      if (!reading || !covers(reading, account.committed + addMicro)) return { extended: undefined }
+      const spent = hold.limits.some((counter) => (account.limits?.[counter] ?? 0) < addMicro)
+      if (spent || !reading || !covers(reading, account.committed + addMicro)) return { extended: undefined }
       const { ceilingMicro } = reading
       before = state
       const isExtended = await accounts.update(
         hold.accountId,
         {
           equal: { [member(hold, 'attempt')]: hold.attempt, [member(hold, 'extensions')]: state.extensions },
+          gte: counters(hold.limits, addMicro),
           lt: { committed: ceilingMicro - addMicro + 1 }
         },
         {
@@ -139,7 +142,8 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
             held: addMicro,
             committed: addMicro,
             [member(hold, 'amount')]: addMicro,
-            [member(hold, 'extensions')]: 1
+            [member(hold, 'extensions')]: 1,
+            ...counters(hold.limits, -addMicro)
           },
           max: { [member(hold, 'expiresAt')]: clock.now() + leaseMs },
           set: { updatedAt: clock.now(), ceiling: ceilingMicro }
@@ -190,10 +194,10 @@ function covers({ ceilingMicro, isSufficient }: Reading, committedMicro: number)
 function refusalWithin(
   { ceilingMicro, isSufficient }: Reading,
   account: AccountingAccountRow,
-  { amountMicro, maxHolds }: { amountMicro: number; maxHolds: number }
+  demand: Demand
 ): AppError | undefined {
-  const { status, holdCount, committed, cleared } = account
+  const { status, holdCount, committed, cleared, limits = {} } = account
   const available = isSufficient ? Math.max(0, ceilingMicro - committed) : 0
   const held = isSufficient ? committed - cleared : 0
-  return refusalOf({ status, available, held, holdCount, limits: {} }, { amountMicro, limits: [], maxHolds })
+  return refusalOf({ status, available, held, holdCount, limits }, demand)
 }

@@ -1,6 +1,6 @@
 import type { AccountingAccountRow, ChargeRow } from '../store/accounting-rows.ts'
 import type { Append } from '../store/port.ts'
-import { type AccountWrite, closingOf, type HeldAmount, type Meta, reservationOf } from './hold-writes.ts'
+import { type AccountWrite, closingOf, counters, type HeldAmount, type Meta, reservationOf } from './hold-writes.ts'
 
 const ENTRIES = 'accounting_entries'
 const CHARGES = 'accounting_charges'
@@ -24,16 +24,17 @@ export function reservationWithin(
   held: HeldAmount,
   at: { maxHolds: number; meta: Meta; now: number; leaseMs: number }
 ): AccountWrite {
-  const { rid, amountMicro: amount } = held
-  const { guard, change, append } = reservationOf({ ...held, limits: [] }, at)
+  const { rid, amountMicro: amount, limits } = held
+  const { guard, change, append } = reservationOf(held, at)
   return {
     guard: {
       equal: { ...guard.equal },
+      gte: counters(limits, amount),
       lt: { ...guard.lt, committed: ceilingMicro - amount + 1 },
       exists: { [`holds.${rid}`]: false }
     },
     change: {
-      inc: { held: amount, committed: amount, holdCount: 1 },
+      inc: { held: amount, committed: amount, holdCount: 1, ...counters(limits, -amount) },
       set: { ...change.set, ceiling: ceilingMicro }
     },
     append: inEntries(append)
@@ -42,9 +43,10 @@ export function reservationWithin(
 
 /** The write that ends a hold: what is captured goes into the outbox, with its charge, and the rest is free again. */
 export const chargeOf: typeof closingOf = (held, costMicro, at) => {
-  const closing = closingOf({ ...held, limits: [] }, costMicro, at)
+  const closing = closingOf(held, costMicro, at)
   const { capturedMicro } = closing
   const { amountMicro: amount } = held
+  const limits = held.limits.filter((counter) => !at.gone?.includes(counter))
   const isCharge = capturedMicro > 0
   return {
     ...closing,
@@ -53,6 +55,7 @@ export const chargeOf: typeof closingOf = (held, costMicro, at) => {
         held: -amount,
         committed: capturedMicro - amount,
         holdCount: -1,
+        ...counters(limits, amount - capturedMicro),
         ...(isCharge && { unsettled: capturedMicro })
       },
       unset: closing.change.unset ?? [],

@@ -20,6 +20,7 @@ export interface HoldingRow extends Document {
   held: number
   holdCount: number
   holds: Record<string, HoldState>
+  limits?: Record<string, number>
 }
 
 /** Where holds are written down: the ledger, or the books in front of an accounting service. */
@@ -71,14 +72,16 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
     const entryId = outcomeId(hold)
     if (hold.amountMicro === 0) return settlement(hold.accountId, 0, null)
     let amountMicro = hold.amountMicro
+    let gone: string[] = []
     return persist(clock, async (isRepeated) => {
       if (isRepeated) {
         const account = await accounts.get(hold.accountId)
         const state = account && stateOf(account, hold)
         if (!state) return settled(hold, entryId)
         amountMicro = state.amount
+        gone = goneOf(account, hold)
       }
-      const write = book.closingOf({ ...hold, amountMicro }, costMicro, { meta, now: clock.now() })
+      const write = book.closingOf({ ...hold, amountMicro }, costMicro, { meta, now: clock.now(), gone })
       const isClosed = await accounts.update(hold.accountId, write.guard, write.change, write.append)
       return isClosed ? settlement(hold.accountId, write.capturedMicro, entryId) : undefined
     })
@@ -111,10 +114,10 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
     return expired
   }
 
-  async function expire({ hold, state }: { hold: Hold; state: HoldState }, nowMs: number): Promise<boolean> {
+  async function expire({ hold, state, gone }: DueHold, nowMs: number): Promise<boolean> {
     const begun = await entries.get(reservationId(hold))
     const meta = { ...begun?.meta, ending: 'expired' }
-    const write = book.closingOf(hold, state.used, { meta, now: nowMs, isExpiry: true })
+    const write = book.closingOf(hold, state.used, { meta, now: nowMs, isExpiry: true, gone })
     return accounts.update(hold.accountId, write.guard, write.change, write.append)
   }
 
@@ -137,18 +140,24 @@ export function member(hold: Hold, name: keyof HoldState): string {
   return `holds.${hold.rid}.${name}`
 }
 
-function dueHolds(account: HoldingRow, nowMs: number): { hold: Hold; state: HoldState }[] {
+/** A hold whose lease has run out, as its account has it. */
+interface DueHold {
+  hold: Hold
+  state: HoldState
+  gone: string[]
+}
+
+function dueHolds(account: HoldingRow, nowMs: number): DueHold[] {
   return Object.entries(account.holds)
     .filter(([, state]) => state.expiresAt <= nowMs)
-    .map(([rid, state]) => ({
-      state,
-      hold: issue({
-        rid,
-        accountId: account.id,
-        attempt: state.attempt,
-        chatflowId: state.chatflowId,
-        amountMicro: state.amount,
-        limits: state.limits ?? []
-      })
-    }))
+    .map(([rid, state]) => {
+      const { attempt, chatflowId, amount: amountMicro, limits = [] } = state
+      const hold = issue({ rid, accountId: account.id, attempt, chatflowId, amountMicro, limits })
+      return { hold, state, gone: goneOf(account, hold) }
+    })
+}
+
+/** Budgets of the hold that have ended since it began. */
+function goneOf({ limits = {} }: HoldingRow, hold: Hold): string[] {
+  return hold.limits.filter((counter) => limits[counter] === undefined)
 }

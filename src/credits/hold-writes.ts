@@ -61,13 +61,23 @@ export function reservationOf(
   }
 }
 
+/** How a hold ends. */
+export interface Closing {
+  meta: Meta
+  now: number
+  isExpiry?: boolean
+  /** Counters of the hold that the account has no more: they stay gone. */
+  gone?: readonly string[]
+}
+
 /** The write that ends a hold: what was captured leaves the account, the rest becomes available again. */
 export function closingOf(
   held: HeldAmount,
   costMicro: number,
-  { meta, now, isExpiry = false }: { meta: Meta; now: number; isExpiry?: boolean }
+  { meta, now, isExpiry = false, gone = [] }: Closing
 ): AccountWrite & { capturedMicro: number } {
-  const { rid, attempt, amountMicro: amount, limits } = held
+  const { rid, attempt, amountMicro: amount } = held
+  const limits = held.limits.filter((counter) => !gone.includes(counter))
   const capturedMicro = Math.min(costMicro, amount)
   const rest = amount - capturedMicro
   const uncoveredMicro = costMicro - capturedMicro
@@ -81,7 +91,8 @@ export function closingOf(
         ...(isExpiry && { [`holds.${rid}.used`]: costMicro })
       },
       // A heartbeat that came after the sweeper's look keeps its hold alive.
-      ...(isExpiry && { lt: { [`holds.${rid}.expiresAt`]: now + 1 } })
+      ...(isExpiry && { lt: { [`holds.${rid}.expiresAt`]: now + 1 } }),
+      ...(held.limits.length > 0 && { exists: { ...counters(limits, true), ...counters(gone, false) } })
     },
     change: {
       inc: { held: -amount, available: rest, holdCount: -1, ...counters(limits, rest) },
@@ -112,6 +123,7 @@ function entry(held: HeldAmount, own: Pick<LedgerEntryRow, 'id' | 'kind' | 'delt
   return { collection: 'ledger_entries', document }
 }
 
-function counters(limits: readonly string[], amount: number): Record<string, number> {
-  return Object.fromEntries(limits.map((counter) => [`limits.${counter}`, amount]))
+/** The same value for each of these counters, by its path in the account. */
+export function counters<V>(limits: readonly string[], value: V): Record<string, V> {
+  return Object.fromEntries(limits.map((counter) => [`limits.${counter}`, value]))
 }

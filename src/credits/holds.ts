@@ -5,7 +5,7 @@ import type { AccountRow, HoldState, LedgerEntryRow } from '../store/collections
 import type { Store } from '../store/port.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
 import { createHoldEnds, type HoldBook, type HoldEnds, member, stateOf } from './hold-ends.ts'
-import { closingOf, type Meta, reservationOf } from './hold-writes.ts'
+import { closingOf, counters, type Meta, reservationOf } from './hold-writes.ts'
 import { persist } from './persist.ts'
 import { refusalOf } from './refusal.ts'
 
@@ -40,6 +40,11 @@ export interface HoldsOptions {
   /** Most holds of one account at once. */
   maxHolds: number
   leaseMs: number
+}
+
+/** The same holds, each of which must find room in these counters of its account too. */
+export function within(holds: Holds, limits: readonly string[]): Holds {
+  return { ...holds, reserve: (reservation) => holds.reserve({ ...reservation, limits }) }
 }
 
 /** Holds on accounts: two-phase charges that survive crashes, lost answers and writes that land late. */
@@ -98,7 +103,7 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
         hold.accountId,
         {
           equal: { [member(hold, 'attempt')]: hold.attempt, [member(hold, 'extensions')]: state.extensions },
-          gte: { available: addMicro, ...each(hold.limits, addMicro) }
+          gte: { available: addMicro, ...counters(hold.limits, addMicro) }
         },
         {
           inc: {
@@ -106,7 +111,7 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
             held: addMicro,
             [member(hold, 'amount')]: addMicro,
             [member(hold, 'extensions')]: 1,
-            ...each(hold.limits, -addMicro)
+            ...counters(hold.limits, -addMicro)
           },
           max: { [member(hold, 'expiresAt')]: clock.now() + leaseMs },
           set: { updatedAt: clock.now() }
@@ -123,8 +128,4 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
     extend,
     ...createHoldEnds({ clock, leaseMs, book })
   }
-}
-
-function each(limits: readonly string[], amount: number): Record<string, number> {
-  return Object.fromEntries(limits.map((counter) => [`limits.${counter}`, amount]))
 }

@@ -8,6 +8,8 @@ import type { Grants } from './grants.ts'
 export interface Asker {
   userId: string
   isAdmin: boolean
+  /** Who comes by a key may be confined to some chatflows; null: to none. */
+  key?: { readonly chatflowIds: readonly string[] | null } | null
 }
 
 /** A chatflow that somebody may use; `assignedAt` is null without a grant (admins). */
@@ -61,11 +63,12 @@ export function createPermissions(grants: Grants, chatflows: ChatflowSource): Pe
     })
   }
 
-  function toUser(userId: string, { afterId, limit }: Page) {
+  function toUser({ userId, key }: Asker, { afterId, limit }: Page) {
     return collect<GrantRow, Grant>({
       limit,
       read: (last, size) => grants.ofUser(userId, { afterId: last?.chatflowId ?? afterId, limit: size }),
       async convert({ chatflowId, assignedAt }) {
+        if (!isOnList(key, chatflowId)) return undefined
         const chatflow = await chatflows.get(chatflowId)
         return chatflow?.status === 'active' ? { chatflow, assignedAt } : undefined
       }
@@ -75,19 +78,33 @@ export function createPermissions(grants: Grants, chatflows: ChatflowSource): Pe
   return {
     ...grants,
 
-    async require({ userId, isAdmin }, chatflowId) {
+    async require({ userId, isAdmin, key }, chatflowId) {
       const [chatflow, grant] = await Promise.all([chatflows.get(chatflowId), grants.find({ userId, chatflowId })])
       const decision = decide({ chatflow, grant, isAdmin })
       if (chatflow === undefined) throw new AppError('chatflow_not_found')
-      if (decision !== 'allowed') throw new AppError(decision)
+      if (decision !== 'allowed') throw key ? refusalOfKey(decision) : new AppError(decision)
+      if (!isOnList(key, chatflowId))
+        throw new AppError('chatflow_forbidden', { detail: 'This key may not be used for this chatflow.' })
       return { chatflow, assignedAt: assignedAtOf(grant) }
     },
 
-    visibleTo: ({ userId, isAdmin }, page) => (isAdmin ? toAdmin(userId, page) : toUser(userId, page))
+    visibleTo: (asker, page) => (asker.isAdmin ? toAdmin(asker.userId, page) : toUser(asker, page))
   }
 }
 
 /** When an active grant was given; null for everything else. */
 export function assignedAtOf(grant: GrantRow | undefined): number | null {
   return grant?.isActive ? grant.assignedAt : null
+}
+
+function isOnList(key: Asker['key'], chatflowId: string): boolean {
+  return !key?.chatflowIds || key.chatflowIds.includes(chatflowId)
+}
+
+/** An administrator's key has less than its owner: it should say why. */
+function refusalOfKey(code: 'chatflow_not_found' | 'chatflow_forbidden'): AppError {
+  if (code === 'chatflow_not_found') return new AppError(code)
+  return new AppError(code, {
+    detail: 'The owner of this key has no access to this chatflow; a key needs a grant, whatever role its owner has.'
+  })
 }

@@ -7,6 +7,8 @@ export interface AccountingAccountRow extends Document {
   held: number
   holdCount: number
   holds: Record<string, HoldState>
+  /** Sub-budgets, reduced with the holds that name them. */
+  limits?: Record<string, number>
   /** Charges in the outbox. */
   unsettled: number
   /** All charges that have ever left the outbox. */

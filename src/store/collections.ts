@@ -1,4 +1,5 @@
 import { accountingCollections } from './accounting-rows.ts'
+import { keyCollections } from './key-rows.ts'
 import type { CollectionSpec, Document } from './port.ts'
 import { surfaceCollections } from './surface-rows.ts'
 import { usageCollections } from './usage-rows.ts'
@@ -96,6 +97,8 @@ export interface ChatflowRow extends Document {
   systemMessages?: 'question' | 'ignore' | 'refuse'
   /** For whom its answers are cut; absent: member. */
   redaction?: 'public' | 'member' | 'developer'
+  /** How long a stream goes on without any client, whichever path it came by; absent: the default, where it can be resumed. */
+  onDisconnect?: { continueMs: number }
   /** Members of Flowise's JSON that reach the client; absent: the default list. */
   responseFields?: string[]
   /** Flowise events that reach the client; absent: the default list. */
@@ -133,6 +136,8 @@ export interface MessageRow extends Document {
   role: 'user' | 'assistant'
   content: string
   status: 'complete' | 'incomplete' | 'failed'
+  /** Of an answer that failed: the error that the client was told. */
+  code?: string
   /** Of an answer that is still coming: the number of times that what there is of it was stored. */
   part?: number
   position: number
@@ -229,6 +234,8 @@ export interface RequestRow extends Document {
   /** Run id of the prediction, or of the credit change. */
   rid: string
   bodyHash: string
+  /** Of the prediction's answer; absent for credit changes. */
+  messageId?: string
   state: 'running' | 'done'
   receipt?: unknown
   createdAt: number
@@ -255,11 +262,7 @@ export interface MetaRow extends Document {
 /** Unique keys and indexes of every collection, created at start by both adapters. */
 export const collections: CollectionSpec[] = [
   { name: 'meta' },
-  {
-    name: 'users',
-    unique: [['usernameKey'], ['email']],
-    indexes: [['role', 'isActive'], ['createdAt']]
-  },
+  { name: 'users', unique: [['usernameKey'], ['email']], indexes: [['role', 'isActive'], ['createdAt']] },
   { name: 'token_families', indexes: [['userId'], ['expiresAt'], ['logoutAt']] },
   {
     name: 'refresh_tokens',
@@ -275,10 +278,7 @@ export const collections: CollectionSpec[] = [
       ['chatflowId', 'isActive', 'assignedAt']
     ]
   },
-  {
-    name: 'sessions',
-    indexes: [['userId', 'createdAt']]
-  },
+  { name: 'sessions', indexes: [['userId', 'createdAt']] },
   { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
   {
     name: 'files',
@@ -291,19 +291,16 @@ export const collections: CollectionSpec[] = [
   },
   { name: 'file_usage', nonNegative: ['bytes', 'files'] },
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
-  {
-    name: 'ledger_entries',
-    indexes: [['accountId', 'at']],
-    appendedFrom: ['accounts']
-  },
+  { name: 'ledger_entries', indexes: [['accountId', 'at']], appendedFrom: ['accounts'] },
   ...accountingCollections,
   ...surfaceCollections,
+  ...keyCollections,
   ...usageCollections,
   { name: 'requests', indexes: [['expiresAt']] },
   {
     name: 'audit_entries',
     indexes: [['createdAt'], ['actorId', 'createdAt'], ['target', 'createdAt'], ['action', 'createdAt']],
-    appendedFrom: ['users', 'chatflows', 'grants', 'accounts', 'accounting_accounts']
+    appendedFrom: ['users', 'chatflows', 'grants', 'accounts', 'accounting_accounts', 'api_keys']
   }
 ]
 

@@ -11,7 +11,7 @@ const common = { tags: ['chatflows'], security: [{ bearer: [] }] }
 
 /** The chatflows of the caller. */
 export default (async function chatflows(app) {
-  const config = { access: 'user' } as const
+  const config = { access: 'user', scope: ['read', 'chat'] } as const
 
   app.get(
     '/chatflows',

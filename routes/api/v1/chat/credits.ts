@@ -3,7 +3,7 @@ import { identityOf } from '../../../../src/auth/identity.ts'
 import { Balance, TransactionPage } from '../../../../src/credits/view.ts'
 import { Members, PageQuery, responses } from '../../../../src/schema.ts'
 
-const config = { access: 'user' } as const
+const config = { access: 'user', scope: ['read', 'chat'] } as const
 const common = { tags: ['credits'], security: [{ bearer: [] }] }
 
 /** The caller's own credits. */

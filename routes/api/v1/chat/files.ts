@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { identityOf } from '../../../../src/auth/identity.ts'
+import { mayReach } from '../../../../src/auth/scopes.ts'
 import { AppError, invalid } from '../../../../src/errors.ts'
 import { isUnchanged, rangeOf } from '../../../../src/files/conditions.ts'
 import { contentDisposition, fittingName } from '../../../../src/files/names.ts'
@@ -12,7 +13,8 @@ import { Id, Members, Message, PageQuery, PageReply, problems, responses, Type }
 import type { FileRow } from '../../../../src/store/collections.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
-const config = { access: 'user' } as const
+const reading = { access: 'user', scope: ['read', 'chat'] } as const
+const writing = { access: 'user', scope: 'chat' } as const
 const common = { tags: ['files'], security: [{ bearer: [] }] }
 const FileParams = Type.Object({ file_id: Type.String() })
 const DEFAULT_SIZE = 200
@@ -57,7 +59,7 @@ export default (async function files(app) {
     app.post(
       url,
       {
-        config,
+        config: writing,
         bodyLimit,
         schema: {
           ...common,
@@ -80,7 +82,7 @@ export default (async function files(app) {
   app.get(
     '/files/:file_id',
     {
-      config,
+      config: reading,
       schema: {
         ...common,
         operationId: 'files.get',
@@ -118,7 +120,7 @@ export default (async function files(app) {
   app.get(
     '/files/:file_id/thumbnail',
     {
-      config,
+      config: reading,
       schema: {
         ...common,
         operationId: 'files.thumbnail',
@@ -154,7 +156,7 @@ export default (async function files(app) {
   app.get(
     '/files/session/:session_id',
     {
-      config,
+      config: reading,
       schema: {
         ...common,
         operationId: 'files.list',
@@ -166,8 +168,10 @@ export default (async function files(app) {
     },
     async function listFiles(request) {
       const { limit = 50, cursor } = request.query
-      const { userId } = identityOf(request)
-      const { id } = await app.history.owned(userId, request.params.session_id)
+      const { userId, key } = identityOf(request)
+      const session = await app.history.owned(userId, request.params.session_id)
+      if (!mayReach(key, session)) throw new AppError('session_not_found')
+      const { id } = session
       const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
       const { items, ...rest } = toPage(await app.files.ofSession(userId, id, page), limit, (row) => row.createdAt)
       return { session_id: id, files: items.map((row) => fileView(row, app.config.publicBaseUrl)), ...rest }
@@ -177,7 +181,7 @@ export default (async function files(app) {
   app.delete(
     '/files/:file_id',
     {
-      config,
+      config: writing,
       schema: {
         ...common,
         operationId: 'files.delete',
@@ -199,7 +203,7 @@ function privateHeaders(etag: string) {
   return {
     etag,
     'cache-control': 'private, max-age=3600',
-    vary: 'Authorization',
+    vary: 'Authorization, X-API-Key, Origin',
     'content-security-policy': "default-src 'none'; sandbox"
   }
 }

@@ -1,8 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
+import { mayReach } from '../../../../src/auth/scopes.ts'
+import { AppError } from '../../../../src/errors.ts'
 import { listedFiles } from '../../../../src/files/view.ts'
 import { MessageBody, messageView, SessionBody, sessionView } from '../../../../src/history/schemas.ts'
 import { Id, Members, Message, PageQuery, PageReply, responses, Type } from '../../../../src/schema.ts'
+import { collect } from '../../../../src/store/collect.ts'
+import type { SessionRow } from '../../../../src/store/collections.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
 const common = { tags: ['sessions'], security: [{ bearer: [] }] }
@@ -16,12 +20,12 @@ const HistoryDeletion = Members({ ...Deletion, sessions_deleted: Type.Integer() 
 
 /** The caller's own conversations; reading and deleting them needs no grant and no existing chatflow. */
 export default (async function sessions(app) {
-  const config = { access: 'user' } as const
+  const reading = { access: 'user', scope: ['read', 'chat'] } as const
 
   app.get(
     '/sessions',
     {
-      config,
+      config: reading,
       schema: {
         ...common,
         operationId: 'sessions.list',
@@ -32,8 +36,16 @@ export default (async function sessions(app) {
     },
     async function listSessions(request) {
       const { limit = 50, cursor, chatflow_id: chatflowId } = request.query
-      const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1, chatflowId }
-      const rows = await app.history.sessionsOf(identityOf(request).userId, page)
+      const { userId, key } = identityOf(request)
+      const start = decodeCursor(cursor, 'number')
+      const rows = await collect<SessionRow, SessionRow>({
+        limit: limit + 1,
+        read(last, size) {
+          const after = last ? { value: last.createdAt, id: last.id } : start
+          return app.history.sessionsOf(userId, { after, limit: size, chatflowId })
+        },
+        convert: async (row) => (mayReach(key, row) ? row : undefined)
+      })
       const { items, ...rest } = toPage(rows, limit, (row) => row.createdAt)
       return { sessions: items.map(sessionView), ...rest }
     }
@@ -42,7 +54,7 @@ export default (async function sessions(app) {
   app.get(
     '/sessions/:session_id/history',
     {
-      config,
+      config: reading,
       schema: {
         ...common,
         operationId: 'sessions.history',
@@ -54,8 +66,9 @@ export default (async function sessions(app) {
     },
     async function readHistory(request) {
       const { limit = 50, cursor } = request.query
-      const { userId } = identityOf(request)
+      const { userId, key } = identityOf(request)
       const session = await app.history.owned(userId, request.params.session_id)
+      if (!mayReach(key, session)) throw new AppError('session_not_found')
       const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
       const rows = await app.history.messagesOf(session.id, page)
       const { items, ...rest } = toPage(rows, limit, (row) => row.position)
@@ -69,7 +82,7 @@ export default (async function sessions(app) {
   app.delete(
     '/sessions/:session_id',
     {
-      config,
+      config: { access: 'user', scope: 'chat' },
       schema: {
         ...common,
         operationId: 'sessions.delete',
@@ -80,7 +93,9 @@ export default (async function sessions(app) {
     },
     async function deleteSession(request) {
       const sessionId = request.params.session_id
-      const { messagesDeleted, filesDeleted } = await app.history.remove(identityOf(request).userId, sessionId)
+      const { userId, key } = identityOf(request)
+      if (!mayReach(key, await app.history.owned(userId, sessionId))) throw new AppError('session_not_found')
+      const { messagesDeleted, filesDeleted } = await app.history.remove(userId, sessionId)
       return {
         message: 'The session is deleted.',
         session_id: sessionId,
@@ -93,7 +108,8 @@ export default (async function sessions(app) {
   app.delete(
     '/history',
     {
-      config,
+      // Everything at once is more than a program should be able to take away.
+      config: { access: 'user' },
       schema: {
         ...common,
         operationId: 'sessions.deleteAll',

@@ -1,4 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { identityOf } from '../../../../src/auth/identity.ts'
+import { mayReach } from '../../../../src/auth/scopes.ts'
+import { AppError } from '../../../../src/errors.ts'
 import { Id, Message, responses, Type } from '../../../../src/schema.ts'
 
 const Reply = Type.Object({
@@ -12,19 +15,21 @@ const routes: FastifyPluginAsyncTypebox = async function stop(app) {
   app.post(
     '/sessions/:session_id/stop',
     {
-      config: { access: 'user' },
+      config: { access: 'user', scope: 'chat' },
       schema: {
         operationId: 'predictions.stop',
         summary: 'Stop the prediction that runs in a session; its stream ends, what was produced is kept and charged',
         tags: ['predictions'],
         security: [{ bearer: [] }],
         params: Type.Object({ session_id: Id }),
-        response: responses(Reply, 401, 404, 503)
+        response: responses(Reply, 401, 403, 404, 503)
       }
     },
     async (request) => {
       const { session_id } = request.params
-      const userId = request.identity?.userId ?? ''
+      const { userId, key } = identityOf(request)
+      const session = key?.chatflowIds ? await app.history.session(session_id) : undefined
+      if (session && !mayReach(key, session)) throw new AppError('session_not_found')
       const stopped = await app.stopRun(userId, session_id)
       // A session whose first run has not been stored yet is known by its run alone.
       if (!stopped) await app.history.owned(userId, session_id)

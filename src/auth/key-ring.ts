@@ -1,0 +1,66 @@
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { ApiKeyRow } from '../store/key-rows.ts'
+import type { Store } from '../store/port.ts'
+import { isSameHash, readKey } from './key-text.ts'
+
+/** The keys that open something, read anew each time: one that was revoked opens nothing any more, in no process. */
+export interface KeyRing {
+  /** The key and the SHA-256 of what was sent. @throws invalid_token, token_revoked, token_expired */
+  open(text: string): Promise<{ row: ApiKeyRow; hash: string }>
+  /** The key that minted something, by the beginning of the hash of its text. @throws the same */
+  minted(id: string, hashStart: string): Promise<ApiKeyRow>
+}
+
+export interface KeyRingOptions {
+  store: Store
+  clock: Clock
+  /** Takes work that no request waits for. */
+  keep: (work: Promise<unknown>) => void
+}
+
+/** How exact the last use of a key is. */
+const USE_MS = 60_000
+
+/** The keys in this store. */
+export function createKeyRing({ store, clock, keep }: KeyRingOptions): KeyRing {
+  const rows = store.collection<ApiKeyRow>('api_keys')
+  const noting = new Set<string>()
+
+  function noteUse({ id, lastUsedAt }: ApiKeyRow): void {
+    const now = clock.now()
+    if (now - lastUsedAt < USE_MS || noting.has(id)) return
+    noting.add(id)
+    const noted = rows.update(id, { lt: { lastUsedAt: now - USE_MS + 1 } }, { set: { lastUsedAt: now } })
+    keep(noted.finally(() => noting.delete(id)))
+  }
+
+  async function find(id: string, hash: string): Promise<ApiKeyRow> {
+    const row = await rows.get(id)
+    // Who does not have the secret learns nothing of the key.
+    const isCurrent = row !== undefined && isSameHash(row.secretHash, hash)
+    const isPrevious = row?.previous !== undefined && isSameHash(row.previous.hash, hash)
+    if (!row || (!isCurrent && !isPrevious)) throw invalidKey()
+    const now = clock.now()
+    if (row.revokedAt !== undefined) throw new AppError('token_revoked', { detail: 'This API key has been revoked.' })
+    if (!isCurrent && now >= (row.previous?.validUntil ?? 0))
+      throw new AppError('token_revoked', { detail: 'This API key has been replaced by another one.' })
+    if (row.expiresAt !== undefined && now >= row.expiresAt)
+      throw new AppError('token_expired', { detail: 'This API key has expired.' })
+    noteUse(row)
+    return row
+  }
+
+  return {
+    async open(text) {
+      const claim = readKey(text)
+      if (!claim) throw invalidKey()
+      return { row: await find(claim.id, claim.hash), hash: claim.hash }
+    },
+    minted: find
+  }
+}
+
+function invalidKey(): AppError {
+  return new AppError('invalid_token', { detail: 'This API key is not valid.' })
+}
