@@ -120,7 +120,9 @@ export default fp(
 
     lifecycle.every(RENEW_MS, 'hold leases', async function renewHolds() {
       const renewals = [...unsettled].map(([bill, { kept }]) => bill.renew(kept))
-      await Promise.allSettled([...renewals, ...[...running].map(takePlace)])
+      const renewed = await Promise.allSettled(renewals)
+      if (renewed.some(({ status }) => status === 'rejected')) sweeper.doubt()
+      await Promise.allSettled([...running].map(takePlace))
     })
     lifecycle.every(PURGE_MS, 'idempotency keys', async function purgeKeys() {
       await takeTurn('idempotency-purge', PURGE_MS, () => idempotency.purgeExpired())
@@ -132,14 +134,15 @@ export default fp(
     // Whoever checked, all show the result: a process that checks no more would show an old one for ever.
     bus.subscribe(DRIFT, (count) => metrics.ledgerDrift(Number(count)))
     const sweeper = createSweeper({
-      ledger: { expireDue: async () => (await takeTurn('sweep', SWEEP_MS, expireDue)) ?? 0 },
+      expireDue: (dueAt) => takeTurn('sweep', SWEEP_MS, () => expireDue(dueAt)),
       clock,
       everyMs: SWEEP_MS,
+      graceMs: RENEW_MS + SWEEP_MS,
       onError: (err) => app.log.error({ err }, 'sweep failed')
     })
     /** The ledger's too where the balances are elsewhere now: holds from before must end. */
-    async function expireDue(): Promise<number> {
-      return (await ledger.expireDue()) + ((await accounting?.expireDue()) ?? 0)
+    async function expireDue(dueAt: number): Promise<number> {
+      return (await ledger.expireDue(dueAt)) + ((await accounting?.expireDue(dueAt)) ?? 0)
     }
     app.addHook('onReady', async function startSweeper() {
       sweeper.start()

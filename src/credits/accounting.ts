@@ -17,7 +17,7 @@ export interface Accounting extends CreditAccounts {
   open(userId: string): Promise<AccountingAccountRow>
   /** The holds of a request; what they charge goes to the service. */
   holdsOf(customer: Customer): Holds
-  expireDue(): Promise<number>
+  expireDue(dueAt?: number): Promise<number>
   /** Tries whatever is due. */
   sendDue(): Promise<number>
   /** What a prediction came to, for the service's records; best effort. */
@@ -85,7 +85,7 @@ export function createAccounting(options: AccountingOptions): Accounting {
         }
       }
     },
-    expireDue: () => holds.expireDue(),
+    expireDue: (dueAt) => holds.expireDue(dueAt),
     sendDue: () => outbox.sendDue(),
     async balance(customer) {
       // In this order: what is deducted in between is told twice rather than not at all.
