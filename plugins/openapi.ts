@@ -3,7 +3,8 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
-import { completeDocument, type ErrorText } from '../src/openapi/document.ts'
+import { openAiError } from '../src/openai/errors.ts'
+import { completeDocument, type ErrorForm, type ErrorText } from '../src/openapi/document.ts'
 import { version } from '../src/version.ts'
 import { problemBody, statusOf } from './problem.ts'
 
@@ -16,6 +17,7 @@ const tags = [
   { name: 'predictions', description: 'Ask a chatflow, as JSON or as a stream' },
   { name: 'sessions', description: "The caller's conversations" },
   { name: 'files', description: "The caller's files" },
+  { name: 'openai', description: 'The same for clients made for OpenAI, in its forms' },
   { name: 'credits', description: "The caller's balance and its history" },
   { name: 'admin', description: 'Users, grants, credits, catalogue and audit; role admin' },
   { name: 'service', description: 'Health, readiness, metrics, this document' }
@@ -66,20 +68,28 @@ export default fp(
 const things: Record<string, ErrorCode> = {
   session_id: 'session_not_found',
   chatflow_id: 'chatflow_not_found',
+  model: 'chatflow_not_found',
   file_id: 'file_not_found',
   id: 'user_not_found'
 }
 
 /** The codes of a status, and a reply with the one that this path is most likely to give. */
-function errorTextOf(status: number): ErrorText {
-  const codes = errorCodes.filter((code) => statusOf(code) === status)
+function errorTextOf(status: number, form: ErrorForm): ErrorText {
+  const codes = errorCodes.filter((code) => statusIn(form, code) === status)
   return {
     description: codes.join(', '),
     example(path) {
       const thing = Object.keys(things).find((name) => path.includes(`{${name}}`))
-      const code = status === 404 && thing ? things[thing] : codes[0]
+      const code = (status === 404 && thing ? things[thing] : codes[0]) ?? 'internal_error'
+      if (form === 'OpenAiError') return openAiError(new AppError(code), catalogue[code][1])
       const errors = status === 422 ? [{ loc: ['body', 'member'], msg: 'is required' }] : undefined
-      return problemBody(new AppError(code ?? 'internal_error', errors ? { errors } : {}), REQUEST_ID, path)
+      return problemBody(new AppError(code, errors ? { errors } : {}), REQUEST_ID, path)
     }
   }
+}
+
+/** OpenAI has no 422. */
+function statusIn(form: ErrorForm, code: ErrorCode): number {
+  const status = statusOf(code)
+  return form === 'OpenAiError' && status === 422 ? 400 : status
 }

@@ -24,10 +24,13 @@ interface Operation {
   responses?: Record<string, Reply>
 }
 
+/** How a route writes its errors: the name of the schema they have. */
+export type ErrorForm = 'Problem' | 'OpenAiError'
+
 /** What the document says of an error status. */
 export interface ErrorText {
   description: string
-  /** A problem body, as this operation would send it. */
+  /** The body, as this operation would send it. */
   example(path: string): unknown
 }
 
@@ -36,7 +39,7 @@ export interface ErrorText {
  * an optional one has none), and for each error status its content type, its codes and what it looks like.
  * Answers where no example could be made: `users.create request email`.
  */
-export function completeDocument(paths: object, errorTextOf: (status: number) => ErrorText): string[] {
+export function completeDocument(paths: object, errorTextOf: (status: number, form: ErrorForm) => ErrorText): string[] {
   const missing: string[] = []
   for (const [path, operations] of Object.entries<Record<string, Operation>>({ ...paths })) {
     for (const operation of Object.values(operations)) {
@@ -52,7 +55,9 @@ export function completeDocument(paths: object, errorTextOf: (status: number) =>
       }
       for (const [status, reply] of Object.entries(operation.responses ?? {})) {
         const content = reply.content?.['application/json']
-        if (content?.schema?.$ref?.endsWith('/Problem')) describeProblem(reply, content, path, errorTextOf(+status))
+        const form = /\/(Problem|OpenAiError)$/.exec(content?.schema?.$ref ?? '')?.[1]
+        if (content && form === 'Problem') describeProblem(reply, content, path, errorTextOf(+status, form))
+        else if (content && form === 'OpenAiError') describeError(reply, content, path, errorTextOf(+status, form))
         else for (const one of structured(reply.content)) one.example ??= note(status, exampleOf(one.schema ?? {}))
       }
     }
@@ -64,6 +69,11 @@ export function completeDocument(paths: object, errorTextOf: (status: number) =>
 function describeProblem(reply: Reply, content: Content, path: string, { description, example }: ErrorText): void {
   reply.description = description
   reply.content = { 'application/problem+json': { ...content, example: example(path) } }
+}
+
+function describeError(reply: Reply, content: Content, path: string, { description, example }: ErrorText): void {
+  reply.description = description
+  content.example = example(path)
 }
 
 /** Streams, tables and bytes are told by their description; an example is for what has members. */
