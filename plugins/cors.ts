@@ -7,7 +7,14 @@ import { isListed } from '../src/auth/origins.ts'
 const shared: FastifyCorsOptions = {
   methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
   allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'X-Request-Id', 'Last-Event-ID', 'X-API-Key'],
-  exposedHeaders: ['X-Request-Id', 'Retry-After', 'Link', 'Idempotency-Replayed', 'Content-Disposition'],
+  exposedHeaders: [
+    'X-Request-Id',
+    'X-Gateway-Code',
+    'Retry-After',
+    'Link',
+    'Idempotency-Replayed',
+    'Content-Disposition'
+  ],
   maxAge: 600
 }
 

@@ -22,7 +22,7 @@ declare module 'fastify' {
 }
 
 /** As Flowise labels its streams: its clients compare the whole value. */
-const FLOWISE_SSE_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event-stream' }
+export const FLOWISE_SSE_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event-stream' }
 
 /** Predictions for clients made for Flowise: its JSON and its framing, with their ids instead of Flowise's. */
 export default fp(

@@ -19,3 +19,11 @@ function readRange(member: string): [range: string, quality: number] {
   const quality = Number(weight?.slice(2) ?? 1)
   return [range, quality >= 0 && quality <= 1 ? quality : 1]
 }
+
+/** True if the header names exactly this media type: what clients that take anything do not ask for. */
+export function isNamed(accept: string | undefined, mediaType: string): boolean {
+  return (accept ?? '').split(',').some((member) => {
+    const [range, quality] = readRange(member)
+    return range === mediaType && quality > 0
+  })
+}

@@ -25,6 +25,7 @@ import embedTokens from '../plugins/embed-tokens.ts'
 import exchange from '../plugins/exchange.ts'
 import files from '../plugins/files.ts'
 import flowise from '../plugins/flowise.ts'
+import flowiseSurface from '../plugins/flowise-surface.ts'
 import guard from '../plugins/guard.ts'
 import history from '../plugins/history.ts'
 import lifecycle from '../plugins/lifecycle.ts'
@@ -152,6 +153,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(predictionStream)
   await app.register(answers)
   await app.register(predictionProxy)
+  await app.register(flowiseSurface)
   await app.register(testStream)
   await app.register(guard)
   await app.register(openai)

@@ -1,4 +1,5 @@
 import { catalogue, type ErrorCode } from '../errors.ts'
+import { sentenceFor } from './sentences.ts'
 
 /** What the closing frames tell of the money, as decimal credits. */
 export interface ReceiptView {
@@ -78,15 +79,26 @@ export function createGatewayDialect(ids: Identifiers): Dialect {
 
 /** Flowise's own framing, for clients made for Flowise. `mappedMetadata` yields its metadata with the client's ids. */
 export function createFlowiseDialect(mappedMetadata: () => Record<string, unknown>): Dialect {
-  const raw = (json: string) => `message:\ndata:${json}\n\n`
-  const frame = (event: string, data: unknown) => raw(JSON.stringify({ event, data }))
-  const end = () => frame('end', '[DONE]')
+  const end = () => flowiseFrame('end', '[DONE]')
   return {
     ping: ':ka\n',
     open: () => '',
-    event: (_name, json) => raw(json),
-    succeed: (receipt) => frame('metadata', { ...mappedMetadata(), ...receipt }) + end(),
-    stop: () => frame('abort', '[DONE]') + end(),
-    fail: (failure) => frame('error', catalogue[failure.code][1]) + end()
+    event: (_name, json) => rawFlowiseFrame(json),
+    succeed: (receipt) => flowiseFrame('metadata', { ...mappedMetadata(), ...receipt }) + end(),
+    stop: () => flowiseFrame('abort', '[DONE]') + end(),
+    fail: ({ code }) => flowiseFailure(sentenceFor(code))
   }
+}
+
+/** The last frames of a stream that failed, in Flowise's framing. */
+export function flowiseFailure(sentence: string): string {
+  return flowiseFrame('error', sentence) + flowiseFrame('end', '[DONE]')
+}
+
+function flowiseFrame(event: string, data: unknown): string {
+  return rawFlowiseFrame(JSON.stringify({ event, data }))
+}
+
+function rawFlowiseFrame(json: string): string {
+  return `message:\ndata:${json}\n\n`
 }
