@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
+import { requireListed } from '../src/auth/origins.ts'
 import { AppError } from '../src/errors.ts'
 import { type Assignments, createAssignments } from '../src/permissions/assignments.ts'
 import { createGrants } from '../src/permissions/grants.ts'
@@ -56,7 +57,10 @@ export default fp(
     })
     app.decorateRequest('grant', null)
     app.decorate('requireGrant', async function requireGrant(request) {
-      request.grant = await app.permissions.require(identityOf(request), chatflowIdOf(request))
+      const identity = identityOf(request)
+      const grant = await app.permissions.require(identity, chatflowIdOf(request))
+      if (identity.key !== null) requireListed(grant.chatflow.allowedOrigins ?? [], identity.key, request)
+      request.grant = grant
     })
   },
   { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'audit', 'chatflows'] }

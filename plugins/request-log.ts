@@ -16,9 +16,17 @@ export default fp(
         const route = request.routeOptions.url ?? 'unmatched'
         const status = reply.raw.headersSent ? reply.raw.statusCode : NO_REPLY
         const isAborted = error != null
+        const key = request.identity?.key?.keyId
         app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
         request.log.info(
-          { method, route, status, ms: Math.round(reply.elapsedTime * 10) / 10, ...(isAborted ? { isAborted } : {}) },
+          {
+            method,
+            route,
+            status,
+            ms: Math.round(reply.elapsedTime * 10) / 10,
+            ...(key === undefined ? {} : { key }),
+            ...(isAborted ? { isAborted } : {})
+          },
           'request completed'
         )
       })

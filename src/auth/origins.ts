@@ -7,12 +7,6 @@ export interface Asking {
   headers: { origin?: string | undefined }
 }
 
-/** The origin as it is compared; undefined for what is none of http or https in its exact form. */
-export function normalOrigin(text: string): string | undefined {
-  const origin = text.toLowerCase()
-  return /^https?:/.test(origin) && URL.canParse(origin) && new URL(origin).origin === origin ? origin : undefined
-}
-
 /** Whether a page of this origin is among those that may; an empty list is all. */
 export function isListed(origins: readonly string[], origin: string): boolean {
   return origins.length === 0 || origins.includes(origin.toLowerCase())

@@ -1,4 +1,5 @@
 import { AppError, invalid } from '../errors.ts'
+import { normalOrigin } from '../origin.ts'
 import type { ChatflowRow } from '../store/collections.ts'
 import type { Append, Change, Store } from '../store/port.ts'
 
@@ -18,7 +19,9 @@ export interface ChatflowPatch {
   system_messages?: NonNullable<ChatflowRow['systemMessages']> | null
   response_fields?: string[] | null
   stream_events?: string[] | null
+  allowed_origins?: string[] | null
   redaction?: NonNullable<ChatflowRow['redaction']> | null
+  on_disconnect?: { continue_seconds: number } | null
 }
 
 export interface CatalogueStats {
@@ -99,7 +102,9 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       systemMessages: patch.system_messages,
       responseFields: convert(patch.response_fields, unique),
       streamEvents: convert(patch.stream_events, unique),
-      redaction: patch.redaction
+      allowedOrigins: convert(patch.allowed_origins, originsOf),
+      redaction: patch.redaction,
+      onDisconnect: convert(patch.on_disconnect, ({ continue_seconds: seconds }) => ({ continueMs: seconds * 1000 }))
     }
     const set = Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null))
     const unset = Object.entries(members).flatMap(([name, value]) => (value === null ? [name] : []))
@@ -142,6 +147,15 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
 function convert<T, R>(value: T | null | undefined, to: (value: T) => R): R | null | undefined {
   if (value === undefined) return undefined
   return value === null ? null : to(value)
+}
+
+/** As browsers send them. @throws validation_error */
+function originsOf(texts: string[]): string[] {
+  return unique(texts).map((text, index) => {
+    const origin = normalOrigin(text)
+    if (origin !== undefined) return origin
+    throw invalid(['body', 'allowed_origins', String(index)], 'must be an origin such as https://shop.example.com')
+  })
 }
 
 function unique(names: string[]): string[] {

@@ -60,6 +60,18 @@ const settings = {
   ),
   response_fields: Names("members of Flowise's JSON that reach the client; null: the default list"),
   stream_events: Names('Flowise events that reach the client; null: the default list'),
+  allowed_origins: Nullable(
+    Type.Array(Type.String({ minLength: 8, maxLength: 255, examples: ['https://shop.example.com'] }), {
+      maxItems: 200,
+      description: 'of the web pages that may use it with a key or an embed token; null: any'
+    })
+  ),
+  on_disconnect: Nullable(
+    Members(
+      { continue_seconds: Type.Number({ minimum: 0, maximum: 600 }) },
+      { description: 'how long a stream goes on without any client; null: RESUME_SECONDS where clients can come back' }
+    )
+  ),
   redaction: Nullable(
     Type.Union([Type.Literal('public'), Type.Literal('member'), Type.Literal('developer')], {
       description: 'for whom answers are cut; null: member. Embed tokens never get more than public'
@@ -88,7 +100,9 @@ export const ChatflowPatchBody = Members(
     system_messages: Type.Optional(settings.system_messages),
     response_fields: Type.Optional(settings.response_fields),
     stream_events: Type.Optional(settings.stream_events),
-    redaction: Type.Optional(settings.redaction)
+    allowed_origins: Type.Optional(settings.allowed_origins),
+    redaction: Type.Optional(settings.redaction),
+    on_disconnect: Type.Optional(settings.on_disconnect)
   },
   { examples: [{ price: 2.5, override_allow: ['vars'] }] }
 )

@@ -60,7 +60,9 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
       system_messages: row.systemMessages ?? null,
       response_fields: row.responseFields ?? null,
       stream_events: row.streamEvents ?? null,
+      allowed_origins: row.allowedOrigins ?? null,
       redaction: row.redaction ?? null,
+      on_disconnect: row.onDisconnect ? { continue_seconds: row.onDisconnect.continueMs / 1000 } : null,
       assigned_users: assignedUsers
     })
   }
@@ -68,7 +70,7 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
 
 /** The settings an administrator made, for the audit trail. */
 export function settingsOf(row: ChatflowRow): Record<string, unknown> {
-  const { priceMicro, metered, overrideAllow, responseFields, streamEvents, redaction } = row
+  const { priceMicro, metered, overrideAllow, responseFields, streamEvents, redaction, onDisconnect } = row
   return {
     priceMicro: priceMicro ?? null,
     metered: metered ?? null,
@@ -77,6 +79,8 @@ export function settingsOf(row: ChatflowRow): Record<string, unknown> {
     systemMessages: row.systemMessages ?? null,
     responseFields: responseFields ?? null,
     streamEvents: streamEvents ?? null,
-    redaction: redaction ?? null
+    allowedOrigins: row.allowedOrigins ?? null,
+    redaction: redaction ?? null,
+    onDisconnect: onDisconnect ?? null
   }
 }

@@ -1,9 +1,12 @@
 import { accountingCollections } from './accounting-rows.ts'
+import { fileCollections } from './file-rows.ts'
 import { keyCollections } from './key-rows.ts'
 import type { CollectionSpec, Document } from './port.ts'
 import { surfaceCollections } from './surface-rows.ts'
 import { usageCollections } from './usage-rows.ts'
 import type { Migration } from './versions.ts'
+
+export type { FileRow, FileUsageRow } from './file-rows.ts'
 
 export type Role = 'admin' | 'premium' | 'user'
 
@@ -95,6 +98,8 @@ export interface ChatflowRow extends Document {
   alias?: string
   /** What becomes of the system messages of clients made for OpenAI; absent: question. */
   systemMessages?: 'question' | 'ignore' | 'refuse'
+  /** Origins, lower case, of the pages that may use it with keys; absent: any. */
+  allowedOrigins?: string[]
   /** For whom its answers are cut; absent: member. */
   redaction?: 'public' | 'member' | 'developer'
   /** How long a stream goes on without any client, whichever path it came by; absent: the default, where it can be resumed. */
@@ -149,42 +154,6 @@ export interface MessageRow extends Document {
   fileIds?: string[]
   /** What Flowise calls an answer; never told to a client. */
   upstreamId?: string
-}
-
-/**
- * A file of a user. id is also the id of its bytes, which are a blob. The row is there before the bytes and goes after
- * them, so a blob without a row belongs to nobody.
- */
-export interface FileRow extends Document {
-  userId: string
-  /** As its owner calls it: no path, no control characters. */
-  name: string
-  /** One of the allowed types, found in the bytes. */
-  mime: string
-  sizeBytes: number
-  /** Lower-case hex, of the bytes. */
-  sha256: string
-  /** Only what is `kept` is there for anybody. */
-  state: 'arriving' | 'kept' | 'leaving'
-  /** When that state began. */
-  stateAt: number
-  /** Counts the changes of this row, from 0. */
-  version: number
-  /** Whether a message has ever named it; one that none has is deleted after a day. */
-  isUsed: boolean
-  /** The sessions it belongs to, by fileSessionKey of their ids; it goes with the last of them. */
-  sessions: Record<string, string>
-  createdAt: number
-}
-
-/** id is the user id: what the files of a user come to, in whatever state they are. Rows put in past it need a recount. */
-export interface FileUsageRow extends Document {
-  bytes: number
-  files: number
-  /** Counts the changes of the numbers above. */
-  revision: number
-  /** Ids of files that are no longer counted and whose rows are about to go. */
-  released: Record<string, true>
 }
 
 /** One hold: money set aside for one attempt of one run (design: credits). */
@@ -280,16 +249,7 @@ export const collections: CollectionSpec[] = [
   },
   { name: 'sessions', indexes: [['userId', 'createdAt']] },
   { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
-  {
-    name: 'files',
-    indexes: [
-      ['userId', 'createdAt'],
-      ['state', 'stateAt'],
-      ['state', 'isUsed', 'createdAt']
-    ],
-    appendedFrom: ['file_usage']
-  },
-  { name: 'file_usage', nonNegative: ['bytes', 'files'] },
+  ...fileCollections,
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
   { name: 'ledger_entries', indexes: [['accountId', 'at']], appendedFrom: ['accounts'] },
   ...accountingCollections,
