@@ -6,7 +6,7 @@ import { createEligibility, type Eligibility } from './eligibility.ts'
 import { isRecord, parseJson } from './json.ts'
 import { readListing } from './listing.ts'
 import { createPredict, type Predict } from './predict.ts'
-import { createSurfaceCalls, type SurfaceCalls } from './surface.ts'
+import { createSurfaceCalls, type SurfaceCalls } from './surface-calls.ts'
 
 export type { PredictOptions, UpstreamCall, UpstreamHandler } from './predict.ts'
 export type { PredictionBody } from './prediction.ts'
