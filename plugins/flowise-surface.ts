@@ -1,8 +1,8 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { flowiseFailure } from '../src/flowise/dialect.ts'
 import { sentenceOf } from '../src/flowise/sentences.ts'
-import { FlowiseError, failureBody, failureFormOf } from '../src/flowise/surface.ts'
+import { FlowiseError, failureBody, failureFormOf } from '../src/flowise/failure-form.ts'
 import { FLOWISE_SSE_HEADERS } from './prediction-proxy.ts'
 import { logFailure, prepareProblem, toAppError } from './problem.ts'
 

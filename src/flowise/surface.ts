@@ -1,71 +1,226 @@
-import { isNamed } from '../accept.ts'
-import type { AppError } from '../errors.ts'
-import { type Static, Type } from '../schema.ts'
+import type { Readable } from 'node:stream'
+import type { Agent } from 'undici'
+import type { Clock } from '../clock.ts'
+import type { Hold } from '../credits/ledger.ts'
+import { AppError } from '../errors.ts'
+import {
+  type Call,
+  createCall,
+  createOpen,
+  type FlowiseAddress,
+  isJson,
+  type OpenReply,
+  type Reply,
+  readJson,
+  segment,
+  toAppError
+} from './call.ts'
 import { isRecord } from './json.ts'
-import { sentenceOf } from './sentences.ts'
+import { encodeForm } from './multipart.ts'
+import type { FilePart } from './request.ts'
+import type { Encoded } from './uploads.ts'
 
-/** How a failure is told to a client made for Flowise. @see docs/adr/0018-errors-on-flowises-path.md */
-export type FailureForm = 'problem' | 'text' | 'stream' | 'json'
-
-/** An error where Flowise has its API: the sentence under both names that its clients read. */
-export const FlowiseError = Type.Object(
-  {
-    statusCode: Type.Integer(),
-    success: Type.Literal(false),
-    message: Type.String({ description: 'a sentence for people' }),
-    error: Type.String({ description: 'the same sentence' }),
-    code: Type.String(),
-    status: Type.Integer(),
-    request_id: Type.String(),
-    errors: Type.Optional(Type.Array(Type.Object({ loc: Type.Array(Type.String()), msg: Type.String() })))
-  },
-  { $id: 'FlowiseError', additionalProperties: true }
-)
-
-/** What of a request decides in which form its failure is told. */
-export interface Asked {
-  accept: string | undefined
-  /** As parsed; null or undefined if it never was. */
-  body: unknown
+/** A file that Flowise keeps for one of its chats. */
+export interface StoredFile {
+  chatflowId: string
+  /** Flowise's own. */
+  chatId: string
+  fileName: string
 }
 
-/** The widget shows the bodies of these when it streams, and swallows all others. */
-const SHOWN_STATUSES: readonly number[] = [401, 403, 429]
-
-/** True if a prediction on Flowise's path is to be streamed: as at Flowise, for these two values and no others. */
-export function isStreamingValue(streaming: unknown): boolean {
-  return streaming === true || streaming === 'true'
+/** What Flowise made of a file: its text, or its bytes in base64. */
+export interface AttachedFile {
+  name: string
+  mimeType: string
+  size: number
+  content: string
 }
 
-/** The form in which the client behind this request can show a failure of this status. */
-export function failureFormOf(status: number, { accept, body }: Asked): FailureForm {
-  if (isNamed(accept, 'application/problem+json')) return 'problem'
-  const wantsStream = isRecord(body) ? isStreamingValue(body.streaming) : isNamed(accept, 'text/event-stream')
-  if (!wantsStream) return 'json'
-  return SHOWN_STATUSES.includes(status) ? 'text' : 'stream'
+export interface Speech {
+  chatflowId: string
+  chatId: string
+  chatMessageId: string
+  text: string
 }
 
-/** The JSON body of a failure; `withAmounts` shows what the account has and needs. */
-export function failureBody(
-  error: AppError,
-  { status, requestId, withAmounts }: { status: number; requestId: string; withAmounts: boolean }
-): Static<typeof FlowiseError> {
-  const sentence = sentenceOf(error)
-  const { errors, extra } = error.params
+export interface Upsert {
+  chatflowId: string
+  /** Flowise's own id of the chat the documents are for; absent: for none. */
+  chatId?: string | undefined
+  stopNodeId?: string | undefined
+  overrideConfig: Record<string, unknown>
+  files: readonly FilePart[]
+}
+
+/** The rest of what Flowise's own clients say to it. Ids are Flowise's; the texts of its errors go nowhere. */
+export interface SurfaceCalls {
+  /** Best effort; Flowise's id of the rating, or undefined. */
+  rate(chatflowId: string, rating: Record<string, unknown>): Promise<string | undefined>
+  /** Best effort. */
+  changeRating(ratingId: string, rating: Record<string, unknown>): Promise<boolean>
+  /** Best effort. */
+  lead(lead: Record<string, unknown>): Promise<boolean>
+  /** @throws upstream_error also for files that Flowise refuses, and the other upstream codes */
+  attach(
+    chat: { chatflowId: string; chatId: string; isBase64: boolean },
+    files: readonly FilePart[],
+    signal: AbortSignal
+  ): Promise<AttachedFile[]>
+  /** Undefined for one that is not there. @throws upstream_unavailable, upstream_timeout */
+  storedFile(file: StoredFile, signal: AbortSignal): Promise<Readable | undefined>
+  /** The same of files that an assistant of OpenAI has made. */
+  assistantFile(file: StoredFile, signal: AbortSignal): Promise<Readable | undefined>
+  /** Indexes documents; the hold proves that it may cost something. @throws the upstream codes */
+  upsert(
+    hold: Hold,
+    upsert: Upsert,
+    limits: { timeoutMs: number; signal: AbortSignal }
+  ): Promise<Record<string, unknown>>
+  /** Server-sent events. @throws upstream_error unless it is a stream, and the other upstream codes */
+  speak(speech: Speech, signal: AbortSignal): Promise<Readable>
+  /** Best effort. */
+  endSpeech(speech: Omit<Speech, 'text'>): Promise<boolean>
+}
+
+export interface SurfaceOptions {
+  clock: Clock
+  /** For an answer, or for its head where it is a stream. */
+  firstByteTimeoutMs: number
+  /** For what nobody waits for. */
+  shortTimeoutMs: number
+  maxAnswerBytes: number
+}
+
+/** The calls over this pool of connections. */
+export function createSurfaceCalls(agent: Agent, address: FlowiseAddress, options: SurfaceOptions): SurfaceCalls {
+  const { clock, firstByteTimeoutMs, shortTimeoutMs, maxAnswerBytes: maxBytes } = options
+  const call = createCall(agent, address, clock)
+  const open = createOpen(agent, address)
+
+  async function told(method: 'POST' | 'PUT', path: string, body: unknown): Promise<Reply | undefined> {
+    try {
+      const reply = await call({ method, path, timeoutMs: shortTimeoutMs, maxBytes, body: json(body) })
+      return reply.status === 200 && isJson(reply) ? reply : undefined
+    } catch (error) {
+      if (error instanceof AppError) return undefined
+      throw error
+    }
+  }
+
+  /** The limit is on the head; whoever reads the body has limits of their own. */
+  async function opened(request: Omit<Parameters<typeof open>[0], 'signal'>, signal: AbortSignal): Promise<OpenReply> {
+    const slow = new AbortController()
+    const cancel = clock.after(firstByteTimeoutMs, () => slow.abort(new AppError('upstream_timeout')))
+    try {
+      return await open({ ...request, signal: AbortSignal.any([signal, slow.signal]) })
+    } catch (error) {
+      throw toAppError(slow.signal.aborted ? slow.signal.reason : error)
+    } finally {
+      cancel()
+    }
+  }
+
+  async function file(request: Omit<Parameters<typeof open>[0], 'signal' | 'accept'>, signal: AbortSignal) {
+    const reply = await opened({ ...request, accept: '*/*' }, signal)
+    // Flowise names no type for a file; what it does not find is a page or JSON, whatever the status.
+    if (reply.status === 200 && !isJson(reply) && !/^text\/html\b/i.test(reply.contentType)) return reply.body
+    discard(reply.body)
+    return undefined
+  }
+
   return {
-    ...(withAmounts ? extra : {}),
-    statusCode: status,
-    success: false,
-    message: sentence,
-    error: sentence,
-    code: error.code,
-    status,
-    request_id: requestId,
-    ...(errors ? { errors } : {})
+    async rate(chatflowId, rating) {
+      const said = await told('POST', `/feedback/${segment(chatflowId)}`, { chatflowid: chatflowId, ...rating })
+      const row = said && parsed(said)
+      return isRecord(row) && typeof row.id === 'string' ? row.id : undefined
+    },
+    changeRating: async (ratingId, rating) =>
+      (await told('PUT', `/feedback/${segment(ratingId)}`, rating)) !== undefined,
+    lead: async (lead) => (await told('POST', '/leads', lead)) !== undefined,
+
+    async attach({ chatflowId, chatId, isBase64 }, files, signal) {
+      const path = `/attachments/${segment(chatflowId)}/${segment(chatId)}`
+      const body = encodeForm(isBase64 ? { base64: 'true' } : {}, files)
+      const reply = await call({ method: 'POST', path, timeoutMs: firstByteTimeoutMs, maxBytes, body, signal })
+      return readAttached(readJson(reply))
+    },
+
+    storedFile: (stored, signal) => file({ method: 'GET', path: `/get-upload-file?${query(stored)}` }, signal),
+    assistantFile: (stored, signal) =>
+      file({ method: 'POST', path: '/openai-assistants-file/download', body: json(stored) }, signal),
+
+    upsert: (_hold, { chatflowId, ...upsert }, { timeoutMs, signal }) =>
+      indexed(call, {
+        path: `/vector/upsert/${segment(chatflowId)}`,
+        body: encodeUpsert(upsert),
+        timeoutMs,
+        maxBytes,
+        signal
+      }),
+
+    async speak(speech, signal) {
+      const request = { path: '/text-to-speech/generate', accept: 'text/event-stream', body: json(speech) }
+      const reply = await opened({ method: 'POST', ...request }, signal)
+      if (reply.status === 200 && reply.contentType.toLowerCase().startsWith('text/event-stream')) return reply.body
+      discard(reply.body)
+      throw new AppError('upstream_error', {}, { cause: new Error(`status ${reply.status}, ${reply.contentType}`) })
+    },
+    endSpeech: async (speech) => (await told('POST', '/text-to-speech/abort', speech)) !== undefined
   }
 }
 
-/** The error half of a response map on Flowise's path. */
-export function flowiseErrors(...statuses: number[]) {
-  return Object.fromEntries(statuses.map((status) => [status, Type.Unsafe({ $ref: 'FlowiseError#' })]))
+async function indexed(call: Call, request: Omit<Parameters<Call>[0], 'method'>): Promise<Record<string, unknown>> {
+  const said = readJson(await call({ method: 'POST', ...request }))
+  if (!isRecord(said)) throw new AppError('upstream_error', {}, { cause: new Error('not an object') })
+  return said
+}
+
+/** With files the fields themselves are the overrides, as in a prediction. */
+function encodeUpsert({ chatId, stopNodeId, overrideConfig, files }: Omit<Upsert, 'chatflowId'>): Encoded {
+  const named = { ...(chatId === undefined ? {} : { chatId }), ...(stopNodeId === undefined ? {} : { stopNodeId }) }
+  return files.length > 0 ? encodeForm({ ...overrideConfig, ...named }, files) : json({ overrideConfig, ...named })
+}
+
+function readAttached(said: unknown): AttachedFile[] {
+  const files = Array.isArray(said) ? said.filter(isRecord) : []
+  const read = files.flatMap(({ name, mimeType, size, content }) =>
+    typeof content === 'string'
+      ? [
+          {
+            name: textOf(name),
+            mimeType: textOf(mimeType),
+            size: Number.isSafeInteger(size) ? Number(size) : 0,
+            content
+          }
+        ]
+      : []
+  )
+  if (read.length === 0) throw new AppError('upstream_error', {}, { cause: new Error('no file in the answer') })
+  return read
+}
+
+function json(body: unknown): Encoded {
+  const payload = Buffer.from(JSON.stringify(body))
+  return { contentType: 'application/json', sizeBytes: payload.length, payload }
+}
+
+function parsed(reply: Reply): unknown {
+  try {
+    return readJson(reply)
+  } catch {
+    return undefined
+  }
+}
+
+function query({ chatflowId, chatId, fileName }: StoredFile): string {
+  return new URLSearchParams({ chatflowId, chatId, fileName }).toString()
+}
+
+/** Nobody reads it: the connection is closed, and its complaint about that is nobody's either. */
+function discard(body: Readable): void {
+  body.on('error', () => {}).destroy()
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
