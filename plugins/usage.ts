@@ -1,11 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { toCredits } from '../src/credits/pricing.ts'
 import { createFreeRuns, type FreeRuns } from '../src/usage/free-runs.ts'
+import { createReceipts, type Receipts } from '../src/usage/receipts.ts'
+import { createReceiptView, type ReceiptView } from '../src/usage/receipt-view.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The runs that cost nothing; the books know only the others. */
     freeRuns: FreeRuns
+    receipts: Receipts
+    receiptView: ReceiptView
   }
 }
 
@@ -24,6 +29,16 @@ export default fp(
       track: (work) => void lifecycle.track(work).catch(() => {})
     })
     app.decorate('freeRuns', freeRuns)
+    app.decorate('receipts', createReceipts({ store, freeRuns, running }))
+    app.decorate('receiptView', createReceiptView({ toCredits }))
+
+    function running(runId: string) {
+      const exchange = app.exchanges.get(runId)
+      if (!exchange) return undefined
+      const { userId, chatflow, startedAt, sessionId, messageId } = exchange
+      return { userId, chatflowId: chatflow.id, startedAt, meta: { sessionId, messageId } }
+    }
+
     lifecycle.every(PURGE_MS, 'free runs', async function purgeFreeRuns() {
       await takeTurn('free-run-purge', PURGE_MS, () => freeRuns.purgeExpired())
     })

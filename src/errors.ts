@@ -40,6 +40,7 @@ export const catalogue = {
   message_not_found: ['missing', 'Unknown message.'],
   feedback_not_found: ['missing', 'Unknown feedback.'],
   file_not_found: ['missing', 'Unknown file.'],
+  receipt_not_found: ['missing', 'There is no receipt of this.'],
   user_not_found: ['missing', 'Unknown user.'],
   assignment_not_found: ['missing', 'This user has no access to this chatflow.'],
   token_not_found: ['missing', 'Unknown token.'],
@@ -76,6 +77,10 @@ export const catalogue = {
   credits_exhausted: ['payment', 'The credits ran out during the answer.'],
   auth_unavailable: ['unavailable', 'The authentication service cannot be reached.'],
   accounting_unavailable: ['unavailable', 'The accounting service cannot be reached.'],
+  report_not_ready: [
+    'unavailable',
+    'The usage of these days is still being added up. Try again in a moment, or ask for fewer days.'
+  ],
   store_unavailable: ['unavailable', 'The store cannot be reached.'],
   draining: ['unavailable', 'The gateway is shutting down. Try again in a moment.'],
   overloaded: ['unavailable', 'The gateway is full. Try again in a moment.']
