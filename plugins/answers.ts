@@ -6,7 +6,8 @@ import { answerFrames } from '../src/flowise/answer.ts'
 import { createGatewayDialect, type Dialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
 import { gatewayReply, type PredictionResult, readStoredResult, receiptView, resultOf } from '../src/flowise/result.ts'
-import { redactionFor } from './exchange.ts'
+import { REPLAYED_FROM } from '../src/flowise/stored-stream.ts'
+import { redactionFor, streamPath } from './exchange.ts'
 import { statusOf } from './problem.ts'
 
 declare module 'fastify' {
@@ -51,7 +52,7 @@ export default fp(
 
     app.decorate('answerStream', async function answerStream(request, reply) {
       if (request.replay !== null) return replayStream(request, reply)
-      const { exchange } = request
+      const { exchange, liveStream } = request
       if (!exchange) throw new AppError('internal_error')
       const files = request.attachments?.rows
       const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id, files })
@@ -60,14 +61,17 @@ export default fp(
         dialect,
         writable: reply.raw,
         filter: redaction.event,
+        record: liveStream ?? undefined,
         onOpen() {
-          reply.hijack()
-          reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
+          if (liveStream) reply.header('content-location', streamPath(exchange.messageId))
+          startEvents(reply)
         }
       })
       const result = app.conclude(request)
-      if (!stream.isOpen && result.code) throw new AppError(result.code)
-      if (!stream.isOpen && reply.raw.destroyed) return void reply.hijack()
+      if (!stream.isOpen && result.code) {
+        liveStream?.refuse(result.code)
+        throw new AppError(result.code)
+      }
       // The fields of an answer in one piece have their own list, which has been applied.
       const frames = stream.answer ? answerFrames(stream.answer, result.result) : []
       stream.close(
@@ -78,7 +82,7 @@ export default fp(
     function replayStream(request: FastifyRequest, reply: FastifyReply): void {
       const result = app.replayed(request)
       if (result.code && result.text === '') throw new AppError(result.code)
-      const dialect = createGatewayDialect({ ...result, requestId: request.id })
+      const dialect = createGatewayDialect({ ...result, requestId: request.id }, REPLAYED_FROM)
       // In the order in which they are numbered.
       const opening = dialect.open()
       const token = result.text === '' ? '' : dialect.event('token', createFrame('token', result.text).json)
@@ -87,6 +91,14 @@ export default fp(
   },
   { name: 'answers', dependencies: ['prediction', 'prediction-stream', 'problem'] }
 )
+
+/** Sends the head of a stream of events; from now on the reply is written to directly. */
+export function startEvents(reply: FastifyReply): void {
+  reply.hijack()
+  // A run that goes on without its client begins like any other.
+  if (reply.raw.destroyed) return
+  reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
+}
 
 /** @throws the error of a prediction that has no answer to give in one piece */
 export function delivered(result: PredictionResult): PredictionResult {

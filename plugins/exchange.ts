@@ -9,7 +9,9 @@ import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import { sessionLease } from '../src/history/history.ts'
 import { runIdOf } from '../src/ids.ts'
-import type { SessionRow } from '../src/store/collections.ts'
+import type { ChatflowRow, SessionRow } from '../src/store/collections.ts'
+import { type Attendance, createAttendance } from '../src/streams/attendance.ts'
+import type { LiveStream } from '../src/streams/live.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,11 +21,17 @@ declare module 'fastify' {
     /** Stops the user's run in this session, in whichever process it is. False if none is known to have run. */
     stopRun(userId: string, sessionId: string): Promise<boolean>
   }
+  interface FastifyContextConfig {
+    /** Its streams have ids with which a client can come back. */
+    isResumable?: boolean
+  }
   interface FastifyRequest {
     /** What is asked; set by the route's own reader before the guard's hooks. */
     prediction: PredictionRequest | null
     /** The running prediction; null also when an idempotency key replays an old one. */
     exchange: Exchange | null
+    /** Where clients that come back follow the prediction; null where they cannot. */
+    liveStream: LiveStream | null
     /** The session as it was when this prediction took it. */
     session: SessionRow | null
     /** The stored result of an earlier request with the same idempotency key; else null. */
@@ -55,6 +63,7 @@ export default fp(
     app.decorate('exchanges', exchanges)
     app.decorateRequest('prediction', null)
     app.decorateRequest('exchange', null)
+    app.decorateRequest('liveStream', null)
     app.decorateRequest('session', null)
     app.decorateRequest('replay', null)
 
@@ -63,7 +72,8 @@ export default fp(
       if (!prediction || !identity || !grant)
         throw new AppError('internal_error', { detail: 'openExchange ran too early' })
       const key = idempotencyKeyOf(request)
-      const keyed = key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction)
+      const keyed =
+        key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction).catch(tellWhere(reply))
       if (keyed?.state === 'replay') {
         request.replay = keyed.receipt
         reply.header(REPLAYED, 'true')
@@ -102,9 +112,29 @@ export default fp(
       })
       if (keyedRun) keepKey(opened, keyedRun)
       request.exchange = opened
-      watchClient(opened, reply)
+      const continueMs = continueMsOf(request, opened.chatflow)
+      const attendance = createAttendance(app.clock, continueMs, () => opened.stop('abandoned'))
+      opened.whenEnded(async () => attendance.close())
+      if (continueMs > 0 && isResumable(request)) request.liveStream = goLive(opened, attendance)
+      watchClient(attendance, reply)
       app.lifecycle.run(opened.concluded)
     })
+
+    /** How long it goes on without a client. Where none can come back only what an administrator has said counts. */
+    function continueMsOf(request: FastifyRequest, { onDisconnect }: ChatflowRow): number {
+      if (!request.prediction?.wantsStream) return 0
+      return onDisconnect?.continueMs ?? (isResumable(request) ? app.config.resume.continueMs : 0)
+    }
+
+    function goLive(opened: Exchange, attendance: Attendance): LiveStream {
+      const { messageId, userId, sessionId, chatflow, transcript } = opened
+      const seed = { messageId, userId, sessionId, chatflowId: chatflow.id, told: transcript, attendance }
+      const live = app.liveStreams.open(seed)
+      opened.whenEnded(async ({ ending, code }) => {
+        if (ending === 'refused') live.refuse(code ?? 'message_not_found')
+      })
+      return live
+    }
 
     app.decorate('stopRun', async function stopRun(userId, sessionId) {
       if (stopLocal(userId, sessionId)) return true
@@ -181,7 +211,7 @@ export default fp(
       return app.idempotency.begin({ accountId, key, bodyHash: requestHash(prediction) })
     }
   },
-  { name: 'exchange', dependencies: ['lifecycle', 'bus', 'history', 'permissions', 'credits'] }
+  { name: 'exchange', dependencies: ['lifecycle', 'bus', 'history', 'permissions', 'credits', 'streams'] }
 )
 
 /**
@@ -193,9 +223,27 @@ function isKept({ ending, code, chargedMicro }: PredictionResult): boolean {
   return code !== undefined && catalogue[code][0] !== 'unavailable' && ending !== 'refused'
 }
 
+function isResumable({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.isResumable === true
+}
+
 /** The one place that notices a client leaving: it fires once for every way a response can close. */
-function watchClient(exchange: Exchange, reply: FastifyReply): void {
-  finished(reply.raw, { readable: false }, () => exchange.stop('abandoned'))
+export function watchClient(attendance: Pick<Attendance, 'join'>, reply: FastifyReply): void {
+  finished(reply.raw, { readable: false }, attendance.join())
+}
+
+/** Where the answer to the first request with this key can be followed. */
+function tellWhere(reply: FastifyReply): (error: unknown) => never {
+  return (error) => {
+    const messageId = error instanceof AppError ? error.params.extra?.message_id : undefined
+    if (messageId !== undefined) reply.header('content-location', streamPath(String(messageId)))
+    throw error
+  }
+}
+
+/** The path of a prediction's stream. */
+export function streamPath(messageId: string): string {
+  return `/api/v1/chat/streams/${encodeURIComponent(messageId)}`
 }
 
 /** What the caller may see of the chatflow's answers. */

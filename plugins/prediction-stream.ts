@@ -5,7 +5,7 @@ import type { Answer } from '../src/flowise/answer.ts'
 import type { Dialect } from '../src/flowise/dialect.ts'
 import type { Frame } from '../src/flowise/frame.ts'
 import type { PublicEvent } from '../src/flowise/redaction.ts'
-import { createStreamWriter } from '../src/flowise/writer.ts'
+import { createStreamWriter, type Recorder } from '../src/flowise/writer.ts'
 
 export interface StreamOptions {
   dialect: Dialect
@@ -15,6 +15,8 @@ export interface StreamOptions {
   filter: (frame: Frame) => PublicEvent | undefined
   /** Called at the first event, before the first byte. */
   onOpen: () => void
+  /** Hears all that is written, also when the client has gone. */
+  record?: Recorder | undefined
 }
 
 /** A streamed prediction that has ended, but for its closing frames. */

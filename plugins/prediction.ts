@@ -164,13 +164,13 @@ export default fp(
     /** False when the session was deleted meanwhile. */
     async function write(exchange: Exchange, outcome: Outcome, session: SessionRow, userMessageId: string) {
       const { transcript } = exchange
-      const { isClean, ending } = outcome
+      const { isClean, ending, code } = outcome
       const hasAnswer =
         transcript.hasOutput || transcript.text !== '' || transcript.data !== undefined || transcript.isDataOmitted
       const status = ending === 'completed' ? 'complete' : 'incomplete'
       const upstreamId = transcript.chatMessageId ?? outcome.answer?.chatMessageId
       if (hasAnswer || ending === 'completed')
-        return app.history.answer({ ...answerOf(exchange), session, status, isClean, upstreamId })
+        return app.history.answer({ ...answerOf(exchange), session, status, isClean, code, upstreamId })
       await app.history.failed({ session, userMessageId, isClean })
       return true
     }

@@ -24,6 +24,7 @@ import credits from '../plugins/credits.ts'
 import embedTokens from '../plugins/embed-tokens.ts'
 import exchange from '../plugins/exchange.ts'
 import files from '../plugins/files.ts'
+import followers from '../plugins/followers.ts'
 import flowise from '../plugins/flowise.ts'
 import flowiseSurface from '../plugins/flowise-surface.ts'
 import guard from '../plugins/guard.ts'
@@ -152,6 +153,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(prediction)
   await app.register(predictionStream)
   await app.register(answers)
+  await app.register(followers)
   await app.register(predictionProxy)
   await app.register(flowiseSurface)
   await app.register(testStream)

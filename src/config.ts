@@ -49,6 +49,7 @@ export interface Config {
   }
   readonly pingMs: number
   readonly drainMs: number
+  readonly resume: { readonly continueMs: number; readonly bufferBytes: number }
   readonly limits: {
     readonly bodyBytes: number
     readonly fileBytes: number
@@ -147,6 +148,7 @@ export function loadConfig(source: Record<string, string | undefined>): Config {
     },
     pingMs: values.SSE_PING_SECONDS * 1000,
     drainMs: values.DRAIN_SECONDS * 1000,
+    resume: { continueMs: values.RESUME_SECONDS * 1000, bufferBytes: values.RESUME_BUFFER_MB * MEBIBYTE },
     limits: {
       bodyBytes: Math.floor(values.MAX_BODY_MB * MEBIBYTE),
       fileBytes: Math.floor(values.MAX_FILE_MB * MEBIBYTE),

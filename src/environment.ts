@@ -97,6 +97,13 @@ export const environment = Type.Object({
     minimum: 0.001,
     maximum: 3600
   }),
+  RESUME_SECONDS: Type.Number({
+    description: 'how long a stream of /chat/predict goes on without a client that could come back; 0: leaving stops it',
+    default: 30,
+    minimum: 0,
+    maximum: 600
+  }),
+  RESUME_BUFFER_MB: whole('room for what clients that come back are sent again, for all streams together', 64, 1, 65_536),
   DRAIN_SECONDS: Type.Number({
     description: 'time that running predictions get at shutdown',
     default: 30,

@@ -11,7 +11,11 @@ export const MAX_ENTRIES = 100_000
  */
 export function createLocalBus(
   clock: Clock,
-  { maxEntries = MAX_ENTRIES, onError = () => {} }: { maxEntries?: number; onError?: (error: unknown) => void } = {}
+  {
+    maxEntries = MAX_ENTRIES,
+    instance = 'local',
+    onError = () => {}
+  }: { maxEntries?: number; instance?: string; onError?: (error: unknown) => void } = {}
 ): Bus {
   const listeners = new Map<string, Set<(message: string) => void>>()
   const counters = createCounters(clock, maxEntries)
@@ -25,13 +29,19 @@ export function createLocalBus(
     }
   }
 
+  function publish(channel: string, message: string): void {
+    // In a later turn, as with a bus over the network: a publisher never runs its subscribers' code.
+    const audience = [...(listeners.get(channel) ?? [])]
+    queueMicrotask(() => {
+      for (const listener of audience) if (listeners.get(channel)?.has(listener)) tell(listener, message)
+    })
+  }
+
   return {
-    publish(channel, message) {
-      // In a later turn, as with a bus over the network: a publisher never runs its subscribers' code.
-      const audience = [...(listeners.get(channel) ?? [])]
-      queueMicrotask(() => {
-        for (const listener of audience) if (listeners.get(channel)?.has(listener)) tell(listener, message)
-      })
+    instance,
+    publish,
+    send(to, channel, message) {
+      if (to === instance) publish(channel, message)
     },
     subscribe(channel, listener) {
       // A wrapper per subscription, so that one function can subscribe twice and leave once.

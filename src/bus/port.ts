@@ -4,8 +4,12 @@
  * rejects but `ping`: while what is shared cannot be reached, each process counts and leases for itself.
  */
 export interface Bus {
+  /** Names this process among those of the installation. */
+  readonly instance: string
   /** Tells every subscriber of the channel, in this process and in others; best effort, at most once. */
   publish(channel: string, message: string): void
+  /** The same for the subscribers in one process, this or another: what is long or frequent burdens nobody else. */
+  send(instance: string, channel: string, message: string): void
   /** Returns the function that ends the subscription. */
   subscribe(channel: string, listener: (message: string) => void): () => void
   /**

@@ -41,7 +41,8 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
   const address = readRedisAddress(url)
   const [{ redis, reason }, { redis: subscriber }] = await connectBoth(() => connectRedis(address))
   const topic = `${prefix}:messages`
-  const local = createLocalBus(clock, { maxEntries, onError })
+  const topicOf = (name: string) => `${topic}:${name}`
+  const local = createLocalBus(clock, { maxEntries, instance, onError })
   const counters = createCounters(clock, maxEntries)
   const leases = createLeases(clock, maxEntries)
   /** Releases that Redis has not heard of. */
@@ -88,7 +89,7 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
 
   function listen(): void {
     // A failure closes this connection, or the next heartbeat finds it; its successor subscribes again.
-    subscriber.subscribe(topic).catch(onError)
+    subscriber.subscribe(topic, topicOf(instance)).catch(onError)
   }
 
   async function beat(): Promise<void> {
@@ -113,9 +114,15 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
   await start()
 
   return {
+    instance,
     publish(channel, message) {
       local.publish(channel, message)
       void availability.attempt(() => redis.publish(topic, JSON.stringify([instance, channel, message])))
+    },
+    send(to, channel, message) {
+      local.send(to, channel, message)
+      if (to !== instance)
+        void availability.attempt(() => redis.publish(topicOf(to), JSON.stringify([instance, channel, message])))
     },
     subscribe: (channel, listener) => local.subscribe(channel, listener),
     async count(key, windowMs, by = 1) {
@@ -156,7 +163,10 @@ export async function openRedisBus(options: RedisBusOptions): Promise<Bus> {
   }
 
   async function start(): Promise<void> {
-    const why = await Promise.all([probe(), subscriber.subscribe(topic)]).then(() => undefined, address.reasonOf)
+    const why = await Promise.all([probe(), subscriber.subscribe(topic, topicOf(instance))]).then(
+      () => undefined,
+      address.reasonOf
+    )
     if (why === undefined) return scheduleBeat()
     redis.disconnect()
     subscriber.disconnect()

@@ -60,7 +60,8 @@ export function createIdempotency(options: {
   async function begin({ accountId, key, bodyHash }: Keyed & { bodyHash: string }): Promise<Begun> {
     return persist(clock, async () => {
       const messageId = ids.uuid()
-      const row = newRow({ accountId, key, bodyHash }, { rid: runIdOf(messageId), now: clock.now() })
+      const rid = runIdOf(messageId)
+      const row = { ...newRow({ accountId, key, bodyHash }, { rid, now: clock.now() }), messageId }
       if (await requests.insert(row)) return { state: 'new', rid: row.rid, messageId }
       const known = await requests.get(row.id)
       // Forgotten or purged in between: the key is free again.
@@ -73,17 +74,20 @@ export function createIdempotency(options: {
           return { state: 'replay', receipt: { abandoned: true, chargedMicro } satisfies AbandonedReceipt }
       }
       // From now on: the row above may be as old as the known one.
-      const next = newRow({ accountId, key, bodyHash }, { rid: row.rid, now: clock.now() })
+      const next = { ...row, createdAt: clock.now(), expiresAt: clock.now() + KEPT_MS }
       return (await takeOver(known, next)) ? { state: 'new', rid: next.rid, messageId } : undefined
     })
   }
 
   /** What the run of a dead process was charged, 0 for nothing. @throws request_in_progress if it may be alive */
-  async function chargeOfDead({ accountId, rid, createdAt, aliveAt }: RequestRow): Promise<number> {
+  async function chargeOfDead({ accountId, rid, createdAt, aliveAt, messageId }: RequestRow): Promise<number> {
     const account = await accounts.get(accountId)
     const isSilent = clock.now() - Math.max(createdAt, aliveAt ?? 0) >= SILENT_MS
     if (account?.holds[rid] || !isSilent)
-      throw new AppError('request_in_progress', { retryAfterSeconds: RETRY_SECONDS })
+      throw new AppError('request_in_progress', {
+        retryAfterSeconds: RETRY_SECONDS,
+        ...(messageId === undefined ? {} : { extra: { message_id: messageId } })
+      })
     // The ids of a run's entries begin with its id: the primary key finds them without an index of their own.
     const made = await entries.list({ after: { value: null, id: `${rid}:` }, limit: 200 })
     const charges = made.filter(
@@ -93,11 +97,12 @@ export function createIdempotency(options: {
   }
 
   /** Every beginning has a run id of its own: the old run, if it moves after all, meets guards that fail. */
-  function takeOver(known: RequestRow, { rid, bodyHash, createdAt, expiresAt }: RequestRow): Promise<boolean> {
+  function takeOver(known: RequestRow, next: RequestRow): Promise<boolean> {
+    const { rid, bodyHash, createdAt, expiresAt, messageId = '' } = next
     return requests.update(
       known.id,
       { equal: { rid: known.rid, state: known.state } },
-      { set: { rid, bodyHash, createdAt, expiresAt, state: 'running' }, unset: ['receipt', 'aliveAt'] }
+      { set: { rid, bodyHash, createdAt, expiresAt, messageId, state: 'running' }, unset: ['receipt', 'aliveAt'] }
     )
   }
 

@@ -33,14 +33,29 @@ export interface Identifiers {
   files?: readonly { id: string; name: string; sizeBytes: number; mime: string }[] | undefined
 }
 
-/** Standard framing with ids, of /chat/predict. */
-export function createGatewayDialect(ids: Identifiers): Dialect {
-  let count = 0
-  const raw = (name: string, json: string) => `id: ${++count}\nevent: ${name}\ndata: ${json}\n\n`
+/** One frame of the gateway's stream; `json` is one line. */
+export function gatewayFrame(id: number, name: string, json: string): string {
+  return `id: ${id}\nevent: ${name}\ndata: ${json}\n\n`
+}
+
+/** The gateway's own: it can also tell of an answer whose money is not known any more. */
+export interface GatewayDialect extends Dialect {
+  succeed(receipt: Partial<ReceiptView>, followUpPrompts?: unknown): string
+  fail(failure: Failure, receipt: Partial<ReceiptView>): string
+}
+
+/** Standard framing with ids, of /chat/predict. The frames behind the first are numbered from `from` on. */
+export function createGatewayDialect(ids: Identifiers, from = 2): GatewayDialect {
+  let next = 1
+  const raw = (name: string, json: string) => {
+    const id = next
+    next = id === 1 ? from : id + 1
+    return gatewayFrame(id, name, json)
+  }
   const frame = (name: string, members: Record<string, unknown>) =>
     raw(name, JSON.stringify({ event: name, ...members }))
   const end = () => frame('end', { data: '[DONE]' })
-  const succeed = (receipt: ReceiptView, followUpPrompts?: unknown) => {
+  const succeed = (receipt: Partial<ReceiptView>, followUpPrompts?: unknown) => {
     const data = {
       session_id: ids.sessionId,
       sessionId: ids.sessionId,

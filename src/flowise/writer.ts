@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { Clock } from '../clock.ts'
+import { type Pings, startPings } from '../pings.ts'
 import type { Dialect } from './dialect.ts'
 import type { Frame } from './frame.ts'
 import type { PublicEvent } from './redaction.ts'
@@ -16,6 +17,17 @@ export interface WriterOptions {
   /** The client has caught up after `frame` answered false. */
   onDrain: () => void
   onPing: () => void
+  /** Hears all that is written, also when the client has gone. */
+  record?: Recorder | undefined
+}
+
+/** Keeps what was written for clients that come back. */
+export interface Recorder {
+  /** One frame. */
+  push(frame: string): void
+  /** Several in one text. */
+  pushAll(text: string): void
+  end(): void
 }
 
 /** Writes one prediction to one client, frame by frame, and fills silence with comments. */
@@ -30,38 +42,27 @@ export interface StreamWriter {
 
 /** A writer on anything that takes bytes; it never buffers more than the writable does. */
 export function createStreamWriter(options: WriterOptions): StreamWriter {
-  const { dialect, writable, clock, pingMs, filter } = options
+  const { dialect, writable, clock, pingMs, filter, record, onPing } = options
   let isOpen = false
-  let wroteAt = 0
-  let cancelPing = () => {}
+  let pings: Pings | undefined
 
   function write(text: string): boolean {
     if (text === '' || writable.destroyed) return true
-    wroteAt = clock.now()
+    pings?.wrote()
     return writable.write(text)
-  }
-
-  function schedulePing(delayMs: number): void {
-    cancelPing = clock.after(delayMs, function pingIfSilent() {
-      if (writable.destroyed || writable.writableEnded) return
-      const silentMs = clock.now() - wroteAt
-      // A client that does not read is not silent: a comment would only lengthen its queue.
-      if (silentMs >= pingMs && !writable.writableNeedDrain) {
-        write(dialect.ping)
-        options.onPing()
-      }
-      schedulePing(silentMs >= pingMs ? pingMs : pingMs - silentMs)
-    })
   }
 
   function open(): void {
     isOpen = true
-    wroteAt = clock.now()
     options.onOpen()
+    const opening = dialect.open()
+    record?.pushAll(opening)
+    if (writable.destroyed) return
     writable.on('drain', options.onDrain)
-    writable.once('close', () => cancelPing())
-    write(dialect.open())
-    schedulePing(pingMs)
+    // Where the run goes on without its client, nobody slows it down any more.
+    writable.once('close', options.onDrain)
+    pings = startPings({ clock, pingMs, writable, text: dialect.ping, onPing })
+    write(opening)
   }
 
   return {
@@ -71,12 +72,19 @@ export function createStreamWriter(options: WriterOptions): StreamWriter {
     open,
     frame(frame) {
       const event = filter(frame)
-      return event === undefined ? true : write(dialect.event(event.event, event.json))
+      if (event === undefined) return true
+      const text = dialect.event(event.event, event.json)
+      record?.push(text)
+      return write(text)
     },
     close(closing) {
       if (!isOpen) open()
-      cancelPing()
-      if (!writable.destroyed) writable.end(closing())
+      pings?.stop()
+      if (record === undefined && writable.destroyed) return
+      const text = closing()
+      record?.pushAll(text)
+      record?.end()
+      if (!writable.destroyed) writable.end(text)
     }
   }
 }

@@ -19,6 +19,8 @@ export interface Answer {
   /** The text was cut before it came here. */
   truncated?: boolean
   fileIds?: string[]
+  /** The error that the client was told. */
+  code?: string | undefined
   /** What Flowise calls it. */
   upstreamId?: string | undefined
 }
@@ -38,7 +40,7 @@ export function questionRow(
 
 /** The row of an answer, at the end of the session as it is now. */
 export function answerRow(session: SessionRow, answer: Answer, now: number): MessageRow {
-  const { messageId, text, status, data, fileIds, upstreamId } = answer
+  const { messageId, text, status, data, fileIds, code, upstreamId } = answer
   const isTooLarge = data !== undefined && Buffer.byteLength(JSON.stringify(data)) > MAX_DATA_BYTES
   const isOmitted = isTooLarge || answer.dataOmitted === true
   const place = placeIn(session, { id: messageId, text, now })
@@ -50,6 +52,7 @@ export function answerRow(session: SessionRow, answer: Answer, now: number): Mes
     ...(isOmitted ? { dataOmitted: true } : {}),
     ...(place.truncated || answer.truncated ? { truncated: true } : {}),
     ...(fileIds ? { fileIds } : {}),
+    ...(code ? { code } : {}),
     ...(upstreamId ? { upstreamId } : {})
   }
 }

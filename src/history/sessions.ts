@@ -79,8 +79,8 @@ export function createSessions(store: Store): Sessions {
 
   /** The whole answer in the place of a part of it; a part that lands late finds no part any more. */
   async function replace(session: SessionRow, { isClean, now, ...answer }: Answer & { isClean: boolean; now: number }) {
-    const { id, content, status, data, dataOmitted, truncated } = answerRow(session, answer, now)
-    const rest = Object.entries({ data, dataOmitted, truncated }).filter(([, value]) => value !== undefined)
+    const { id, content, status, data, dataOmitted, truncated, code } = answerRow(session, answer, now)
+    const rest = Object.entries({ data, dataOmitted, truncated, code }).filter(([, value]) => value !== undefined)
     await messages.update(
       id,
       { equal: { sessionId: session.id } },

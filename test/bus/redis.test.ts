@@ -37,6 +37,18 @@ void withRedis(t, 'processes share counters, leases and messages', async (t, red
   await until(() => heard.length === 4)
   await Promise.all([one, other, stranger].map(({ bus }) => bus.ping()))
   t.same(heard.toSorted(), ['one a', 'one b', 'other a', 'other b'], 'each once, also the publisher')
+
+  const letters: string[] = []
+  for (const [name, { bus }] of Object.entries({ one, other, stranger }))
+    bus.subscribe('letters', (message) => letters.push(`${name} ${message}`))
+  for (let n = 0; n < 50; n++) one.bus.send(other.bus.instance, 'letters', String(n))
+  await until(() => letters.length === 50)
+  await Promise.all([one, other, stranger].map(({ bus }) => bus.ping()))
+  t.same(
+    letters,
+    Array.from({ length: 50 }, (_, n) => `other ${n}`),
+    'in order, and by the one they were sent to'
+  )
 })
 
 void withRedis(t, 'nothing stays for ever, and what is no message harms nobody', async (t, redis) => {

@@ -46,6 +46,17 @@ export function busContract(t: Test, name: string, open: (t: Test) => Promise<Op
     t.equal(errors.length, 2)
   })
 
+  withBus('a message to one process is heard there and nowhere else', async (t, bus) => {
+    const heard: string[] = []
+    bus.subscribe('a', (message) => heard.push(message))
+    bus.send('another', 'a', 'x')
+    bus.send(bus.instance, 'a', 'y')
+    t.same(heard, [], 'the sender goes on first')
+    bus.publish('a', 'last')
+    await until(() => heard.includes('last'))
+    t.same(heard, ['y', 'last'])
+  })
+
   withBus('a function that subscribed twice leaves once at a time', async (t, bus) => {
     let heard = 0
     const listener = () => heard++

@@ -30,32 +30,35 @@ export interface Wire {
 }
 
 export interface WireOptions {
+  /** Default POST. */
+  method?: 'GET' | 'POST'
   token?: string
-  body: unknown
+  /** Of a POST. */
+  body?: unknown
   headers?: Record<string, string>
   /** Does not read the body until `resume`. */
   isPaused?: boolean
 }
 
-/** Sends a POST and reads the reply piece by piece. */
-export function open(url: string, { token, body, headers = {}, isPaused = false }: WireOptions): Wire {
+/** Sends a request and reads the reply piece by piece. */
+export function open(url: string, { method = 'POST', token, body, headers = {}, isPaused = false }: WireOptions): Wire {
   const head = Promise.withResolvers<{ status: number; headers: IncomingHttpHeaders }>()
   const ended = Promise.withResolvers<string>()
   const waiting = new Set<() => void>()
   const chunks: Buffer[] = []
   let response: IncomingMessage | undefined
   let isOver = false
-  const payload = Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body)
+  const payload = Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body ?? {})
   const text = () => Buffer.concat(chunks).toString()
   const changed = () => {
     for (const wake of waiting) wake()
     waiting.clear()
   }
   const sent = request(url, {
-    method: 'POST',
+    method,
     agent: false,
     headers: {
-      'content-type': 'application/json',
+      ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...headers
     }
@@ -83,7 +86,7 @@ export function open(url: string, { token, body, headers = {}, isPaused = false 
     chunks.push(chunk)
     changed()
   }
-  sent.end(payload)
+  sent.end(method === 'POST' ? payload : undefined)
   return {
     request: sent,
     head: head.promise,

@@ -53,7 +53,7 @@ const errors = problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 5
 /** Predictions in the gateway's own form, in one piece or as a stream. */
 const routes: FastifyPluginAsyncTypebox = async function predict(app) {
   const { bodyBytes: bodyLimit, uploads: maxFiles } = app.config.limits
-  const config = { access: 'prediction' } as const
+  const config = { access: 'prediction', scope: 'chat', isResumable: true } as const
   const common = { tags: ['predictions'], security: [{ bearer: [] }], body: Body }
 
   app.post(

@@ -1,0 +1,139 @@
+import { finished } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { identityOf } from '../src/auth/identity.ts'
+import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
+import { createOpenHolds } from '../src/credits/open-holds.ts'
+import { AppError } from '../src/errors.ts'
+import { storedStream } from '../src/flowise/stored-stream.ts'
+import { runIdOf } from '../src/ids.ts'
+import type { MessageRow } from '../src/store/collections.ts'
+import { createRemoteStreams, type RemoteClient } from '../src/streams/asks.ts'
+import { createEventSink } from '../src/streams/event-sink.ts'
+import { follow } from '../src/streams/follow.ts'
+import type { LiveStream } from '../src/streams/live.ts'
+import { find, isRead, offerStreams } from '../src/streams/offers.ts'
+import { isVisible, type Question, type Wanted } from '../src/streams/question.ts'
+import { SSE_HEADERS, startEvents } from './answers.ts'
+import { watchClient } from './exchange.ts'
+import { statusOf } from './problem.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Answers with the stream of a message: what is left of it behind `after`, the id of the last frame that was received,
+     * or else all of it again; 204 if nothing is left.
+     * @throws message_not_found, request_in_progress, too_many_followers, and what the prediction failed with
+     */
+    followMessage(request: FastifyRequest, reply: FastifyReply, messageId: string, after?: number): Promise<void>
+    /** Answers with the stream that runs in a session, from its beginning; 204 if none does. @throws session_not_found and as above */
+    followSession(request: FastifyRequest, reply: FastifyReply, sessionId: string): Promise<void>
+  }
+}
+
+const RETRY_SECONDS = 2
+const PING = ': ping\n'
+
+/** Clients that come back to a stream, or watch it a second time: from here, from another process, or from the history. */
+export default fp(
+  async function followers(app: FastifyInstance) {
+    const { bus, clock, ids, liveStreams: streams, history, store, lifecycle } = app
+    const remote = createRemoteStreams({ bus, clock, ids })
+    const hasOpenHold = createOpenHolds(store, app.accounting ? ACCOUNTING_BOOK : LEDGER_BOOK)
+    offerStreams({ bus, clock, streams })
+    // Its own runs end by themselves; those of other processes go on there.
+    lifecycle.drainSignal.addEventListener('abort', remote.close)
+
+    app.decorate('followMessage', async function followMessage(request, reply, messageId, after) {
+      const question = questionOf(request, { messageId }, after)
+      const { userId } = question
+      const live = find(streams, question)
+      if (live) return followHere(live, question, reply)
+      const running = app.exchanges.get(runIdOf(messageId))
+      if (running && isVisible(question, { userId: running.userId, chatflowId: running.chatflow.id }))
+        throw inProgress()
+      const before = await stored(question, messageId)
+      // Who has none of it is served as well from here; the rest of what somebody has is only where it ran.
+      if (before?.part === undefined && before && after === undefined) return replay(before, question, request, reply)
+      if (await followElsewhere(question, reply)) return
+      if (await hasOpenHold(userId, runIdOf(messageId))) throw inProgress()
+      const message = await stored(question, messageId)
+      if (!message) throw new AppError('message_not_found')
+      return replay(message, question, request, reply)
+    })
+
+    app.decorate('followSession', async function followSession(request, reply, sessionId) {
+      const question = questionOf(request, { sessionId })
+      const live = find(streams, question)
+      if (live) return followHere(live, question, reply)
+      for (const { sessionId: its, userId, chatflow } of app.exchanges.values())
+        if (its === sessionId && isVisible(question, { userId, chatflowId: chatflow.id })) throw inProgress()
+      const session = await history.owned(question.userId, sessionId)
+      if (!isVisible(question, session)) throw new AppError('session_not_found')
+      // From its beginning until its clean end a run has its session marked.
+      if (session.isUnclean && (await followElsewhere(question, reply))) return
+      void reply.code(204).send()
+    })
+
+    async function followHere(live: LiveStream, question: Question, reply: FastifyReply): Promise<void> {
+      if (isRead(live, question)) return void reply.code(204).send()
+      watchClient(live, reply)
+      await Promise.race([live.begun, closed(reply)])
+      if (reply.raw.destroyed) return void reply.hijack()
+      if (live.refusal) throw new AppError(live.refusal)
+      const place = live.buffer.begin(question.after)
+      if (!place) throw inProgress()
+      const stop = follow(live, place, begin(reply))
+      finished(reply.raw, { readable: false }, stop)
+    }
+
+    /** False if no other process has it. */
+    async function followElsewhere(question: Question, reply: FastifyReply): Promise<boolean> {
+      if (app.config.redisUrl === undefined) return false
+      const client: RemoteClient = {
+        open() {
+          const sink = begin(reply)
+          return { ...sink, write: (text) => sink.write(text) || sink.isKeepingUp() }
+        },
+        onLeave: (listener) => void finished(reply.raw, { readable: false }, listener)
+      }
+      const found = await remote.follow(question, client)
+      if (found === 'nothing') void reply.code(204).send()
+      if (found === 'nobody' && reply.raw.destroyed) reply.hijack()
+      return found !== 'nobody' || reply.raw.destroyed
+    }
+
+    function replay(message: MessageRow, { after }: Question, request: FastifyRequest, reply: FastifyReply): void {
+      const { text, lastId } = storedStream({ message, requestId: request.id, statusOf })
+      if (after === lastId) return void reply.code(204).send()
+      void reply.headers(SSE_HEADERS).send(text)
+    }
+
+    async function stored(question: Question, messageId: string): Promise<MessageRow | undefined> {
+      const message = await history.answerOf(question.userId, messageId)
+      return message && isVisible(question, message) ? message : undefined
+    }
+
+    function begin(reply: FastifyReply) {
+      startEvents(reply)
+      const { pingMs } = app.config
+      return createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
+    }
+  },
+  { name: 'followers', dependencies: ['answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'accounting'] }
+)
+
+function questionOf(request: FastifyRequest, wanted: Wanted, after?: number): Question {
+  const { userId, key } = identityOf(request)
+  return { wanted, userId, chatflowIds: key?.chatflowIds ?? null, after }
+}
+
+function inProgress(): AppError {
+  const detail = 'The prediction is still running, and cannot be followed from here. Its answer will be in the history.'
+  return new AppError('request_in_progress', { detail, retryAfterSeconds: RETRY_SECONDS })
+}
+
+/** Resolves when the client has left. */
+function closed(reply: FastifyReply): Promise<void> {
+  return new Promise((resolve) => void finished(reply.raw, { readable: false }, () => resolve()))
+}

@@ -1,0 +1,150 @@
+import type { Clock } from '../clock.ts'
+import { AppError, type ErrorCode } from '../errors.ts'
+import type { Attendance } from './attendance.ts'
+import { createReplayBuffer, type ReplayBuffer } from './replay-buffer.ts'
+import { createRoom } from './room.ts'
+import type { Told, TokenFrame } from './summary.ts'
+
+/** Whose stream it is, and of what. */
+export interface StreamSeed {
+  messageId: string
+  userId: string
+  sessionId: string
+  chatflowId: string
+  told: Told
+  attendance: Attendance
+}
+
+/** A stream that can be followed while it runs and for some time after its end. */
+export interface LiveStream extends Omit<StreamSeed, 'told' | 'attendance'> {
+  readonly buffer: ReplayBuffer
+  /** Resolves with the first frame, or when there will never be one. */
+  readonly begun: Promise<void>
+  /** Why there is no stream. */
+  readonly refusal: ErrorCode | undefined
+  /** Frames as one text, opening or closing. */
+  push(frame: string): void
+  pushAll(text: string): void
+  end(): void
+  /** It ended before its first frame. */
+  refuse(code: ErrorCode): void
+  /** One more client; returns what to call when it leaves. @throws too_many_followers */
+  join(): () => void
+}
+
+export interface LiveStreams {
+  open(seed: StreamSeed): LiveStream
+  get(messageId: string): LiveStream | undefined
+  /** The one that runs in this session. */
+  running(userId: string, sessionId: string): LiveStream | undefined
+  /** Of all buffers together. */
+  readonly keptBytes: number
+  /** Clients that follow one of them now. */
+  readonly followers: number
+}
+
+export interface LiveStreamsOptions {
+  clock: Clock
+  tokenFrame: TokenFrame
+  /** Of all buffers together. */
+  maxBytes: number
+}
+
+const MAX_BYTES_PER_STREAM = 262_144
+const MAX_FOLLOWERS = 20
+/** How long, and how many, ended streams wait for clients that come back. */
+const KEPT_MS = 30_000
+const MAX_KEPT = 1000
+
+/** The streams of this process. */
+export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOptions): LiveStreams {
+  const streams = new Map<string, LiveStream>()
+  /** By message id, in the order in which they ended, with what cancels their timer. */
+  const ended = new Map<string, () => void>()
+  const room = createRoom(maxBytes, forgetOldest)
+  let following = 0
+
+  function forget(messageId: string): void {
+    ended.get(messageId)?.()
+    ended.delete(messageId)
+    streams.get(messageId)?.buffer.drop()
+    streams.delete(messageId)
+  }
+
+  function forgetOldest(): boolean {
+    const [oldest] = ended.keys()
+    if (oldest !== undefined) forget(oldest)
+    return oldest !== undefined
+  }
+
+  function keepForLater(messageId: string): void {
+    if (ended.has(messageId) || !streams.has(messageId)) return
+    ended.set(
+      messageId,
+      clock.after(KEPT_MS, () => forget(messageId))
+    )
+    if (ended.size > MAX_KEPT) forgetOldest()
+  }
+
+  function open({ told, attendance, ...about }: StreamSeed): LiveStream {
+    const buffer = createReplayBuffer({ told, tokenFrame, room, maxBytes: MAX_BYTES_PER_STREAM })
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    let refusal: ErrorCode | undefined
+    let followers = 0
+    const stream: LiveStream = {
+      ...about,
+      buffer,
+      begun,
+      get refusal() {
+        return refusal
+      },
+      push: buffer.push,
+      pushAll(text) {
+        buffer.pushAll(text)
+        begin()
+      },
+      end() {
+        buffer.end()
+        begin()
+        keepForLater(about.messageId)
+      },
+      refuse(code) {
+        if (buffer.isEnded) return
+        refusal = code
+        stream.end()
+      },
+      join() {
+        if (followers >= MAX_FOLLOWERS) throw new AppError('too_many_followers')
+        followers++
+        following++
+        const leave = attendance.join()
+        let isThere = true
+        return () => {
+          if (!isThere) return
+          isThere = false
+          followers--
+          following--
+          leave()
+        }
+      }
+    }
+    streams.set(about.messageId, stream)
+    return stream
+  }
+
+  return {
+    open,
+    get: (messageId) => streams.get(messageId),
+    running(userId, sessionId) {
+      for (const stream of streams.values())
+        if (stream.sessionId === sessionId && stream.userId === userId && !stream.buffer.isEnded) return stream
+      return undefined
+    },
+    get keptBytes() {
+      return room.takenBytes
+    },
+    get followers() {
+      return following
+    }
+  }
+}

@@ -1,0 +1,158 @@
+import type { Room } from './room.ts'
+import { createSummary, lengthOf, type Told, type TokenFrame } from './summary.ts'
+
+export interface ReplayBufferOptions {
+  /** What the run has said; read when frames are dropped. */
+  told: Told
+  tokenFrame: TokenFrame
+  room: Room
+  /** Of the frames that are kept. */
+  maxBytes: number
+}
+
+/** Frames of one stream up to and with this id. */
+export interface Reading {
+  text: string
+  id: number
+}
+
+/**
+ * The last frames of one stream as they were written, numbered 1, 2, 3 …; each is kept as the text that the client was
+ * sent. What does not fit leaves at the front, and a summary stands for it.
+ */
+export interface ReplayBuffer {
+  readonly lastId: number
+  readonly isEnded: boolean
+  /** One frame. Costs no copy of it. */
+  push(frame: string): void
+  /** Several frames in one text. */
+  pushAll(text: string): void
+  /** There will be no more. */
+  end(): void
+  /** Gives its room back; whoever reads on is behind. */
+  drop(): void
+  /**
+   * What to send first to somebody who has everything up to `after`: nothing if the rest is here, else the beginning
+   * again. Undefined if neither can be had.
+   */
+  begin(after: number | undefined): Reading | undefined
+  /** The frames behind `id`, about `maxBytes` of them; 'behind' if some have left, undefined if there are none yet. */
+  read(id: number, maxBytes: number): Reading | 'behind' | undefined
+  /** Calls at each new frame and at the end; returns the function that ends it. */
+  watch(listener: () => void): () => void
+}
+
+/** What a frame costs beside its text. */
+const FRAME_BYTES = 64
+const TIDY_AT = 512
+
+/** A buffer without frames. */
+export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayBufferOptions): ReplayBuffer {
+  const listeners = new Set<() => void>()
+  const summary = createSummary(told, tokenFrame, maxBytes / 2)
+  let frames: string[] = []
+  let sizes: number[] = []
+  let textLengths: number[] = []
+  /** Index of the first frame that is kept, and its id. */
+  let first = 0
+  let firstId = 1
+  let keptBytes = 0
+  let isEnded = false
+  let isDropped = false
+
+  const lastId = () => firstId + frames.length - first - 1
+
+  function add(frame: string): void {
+    // Reading the length makes one string of the pieces it was put together from.
+    const bytes = Buffer.byteLength(frame) + FRAME_BYTES
+    frames.push(frame)
+    sizes.push(bytes)
+    textLengths.push(lengthOf(told))
+    keptBytes += bytes
+    room.take(bytes)
+    while (first < frames.length && (keptBytes > maxBytes || room.isOverfull())) shift()
+  }
+
+  function shift(): void {
+    const bytes = sizes[first] ?? 0
+    const frame = frames[first] ?? ''
+    summary.add(firstId, frame, textLengths[first] ?? 0)
+    frames[first] = ''
+    keptBytes -= bytes
+    room.give(bytes)
+    first++
+    firstId++
+    if (first >= TIDY_AT && first * 2 >= frames.length) tidy()
+  }
+
+  function tidy(): void {
+    frames = frames.slice(first)
+    sizes = sizes.slice(first)
+    textLengths = textLengths.slice(first)
+    first = 0
+  }
+
+  function tell(): void {
+    for (const listener of listeners) listener()
+  }
+
+  function beginAgain(): Reading | undefined {
+    if (firstId === 1) return { text: '', id: 0 }
+    const summed = isDropped ? undefined : summary.frames()
+    return summed === undefined ? undefined : { text: summed, id: firstId - 1 }
+  }
+
+  return {
+    get lastId() {
+      return lastId()
+    },
+    get isEnded() {
+      return isEnded
+    },
+    push(frame) {
+      add(frame)
+      tell()
+    },
+    pushAll(text) {
+      for (const frame of framesOf(text)) add(frame)
+      tell()
+    },
+    end() {
+      isEnded = true
+      tell()
+    },
+    drop() {
+      room.give(keptBytes)
+      isDropped = true
+      firstId = lastId() + 1
+      frames = []
+      sizes = []
+      textLengths = []
+      first = 0
+      keptBytes = 0
+      tell()
+    },
+    begin(after) {
+      const isHere = after !== undefined && after > 0 && after >= firstId - 1 && after <= lastId()
+      return isHere ? { text: '', id: after } : beginAgain()
+    },
+    read(id, wantedBytes) {
+      if (id < firstId - 1) return 'behind'
+      const from = first + id - firstId + 1
+      if (from >= frames.length) return undefined
+      let to = from
+      for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizes[to] ?? 0
+      return { text: frames.slice(from, to).join(''), id: id + to - from }
+    },
+    watch(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    }
+  }
+}
+
+/** The frames of a text of whole frames. */
+export function framesOf(text: string): string[] {
+  // JSON has no line breaks of its own: an empty line ends a frame and nothing else.
+  return text.split(/(?<=\n\n)/).filter((frame) => frame !== '')
+}

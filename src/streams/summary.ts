@@ -1,0 +1,61 @@
+/** What a run has said so far, as far as it is remembered. */
+export interface Told {
+  readonly text: string
+  /** The text goes on, but is not remembered any further. */
+  readonly isTruncated: boolean
+}
+
+/** Of these the last says nothing about those before. */
+const PIECES: readonly string[] = ['token', 'thinking', 'tts_data']
+const ALL_TEXT = -1
+
+/** What stands for the frames that have left a replay buffer. */
+export interface Summary {
+  /** Takes the place of a frame; `textLength` is that of the text after it, from `lengthOf`. */
+  add(id: number, frame: string, textLength: number): void
+  /** Frames with ids of those they stand for, in order; undefined if they cannot stand for all of them. */
+  frames(): string | undefined
+}
+
+/** The text of a token's frame with this id. */
+export type TokenFrame = (id: number, text: string) => string
+
+/** The length to remember with a frame. */
+export function lengthOf({ text, isTruncated }: Told): number {
+  return isTruncated ? ALL_TEXT : text.length
+}
+
+/** All of the text in one token, and of the other events the last of each name, as far as they fit. */
+export function createSummary(told: Told, tokenFrame: TokenFrame, maxBytes: number): Summary {
+  const kept = new Map<string, { id: number; frame: string }>()
+  let keptBytes = 0
+  let tokenId = 0
+  let length = 0
+
+  function keep(name: string, id: number, frame: string): void {
+    keptBytes += frame.length - (kept.get(name)?.frame.length ?? 0)
+    kept.set(name, { id, frame })
+    if (keptBytes <= maxBytes) return
+    keptBytes -= frame.length
+    kept.delete(name)
+  }
+
+  return {
+    add(id, frame, textLength) {
+      const name = /^id: \d+\nevent: (\S+)/.exec(frame)?.[1] ?? ''
+      if (name === 'token') tokenId = id
+      if (!PIECES.includes(name)) keep(name, id, frame)
+      length = textLength
+    },
+    frames() {
+      if (length === ALL_TEXT) return undefined
+      const said = told.text.slice(0, length)
+      const token = said === '' ? [] : [{ id: tokenId, frame: tokenFrame(tokenId, said) }]
+      const all = [...kept.values(), ...token]
+      return all
+        .toSorted((a, b) => a.id - b.id)
+        .map(({ frame }) => frame)
+        .join('')
+    }
+  }
+}
