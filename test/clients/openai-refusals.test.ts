@@ -1,4 +1,4 @@
-import OpenAI, { APIError } from 'openai'
+import OpenAI, { APIError, AuthenticationError } from 'openai'
 import t, { type Test } from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { buildTestApp, type NewTestUser } from '../helper.ts'
@@ -41,7 +41,7 @@ async function refusal(call: PromiseLike<unknown>): Promise<APIError> {
 t.test('a wrong key is told once', async (t) => {
   const { client, replies } = await start(t)
   const error = await refusal(client('sk-not-a-key').models.list())
-  t.ok(error instanceof OpenAI.AuthenticationError)
+  t.ok(error instanceof AuthenticationError)
   t.match(error, { status: 401, type: 'authentication_error', code: 'invalid_token', requestID: String })
   t.equal(replies.length, 1)
   t.equal(replies[0]?.headers.get('www-authenticate'), 'Bearer')
