@@ -17,7 +17,14 @@ import { type Operation, operationsOf, plausible } from './operations.ts'
 /** What any route may answer besides what it documents: parsing, limits, and dependencies that are away. */
 const GENERAL = [400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503]
 const env = { LOGIN_FAILURE_LIMIT: '0', RATE_LIMIT_PER_MINUTE: '0', MAX_BODY_MB: '1' }
-const known = { chatflow_id: DEMO_IDS.echo, question: 'hello', email: 'nobody@example.com', password: 'long enough' }
+const known = {
+  chatflow_id: DEMO_IDS.echo,
+  question: 'hello',
+  model: DEMO_IDS.echo,
+  messages: [{ role: 'user', content: 'hello' }],
+  email: 'nobody@example.com',
+  password: 'long enough'
+}
 
 async function setUp(t: Test) {
   const gateway = await buildTestApp(t, { env })
@@ -46,6 +53,8 @@ function complaint(operation: Operation, reply: LightMyRequestResponse): string 
   if (reply.headers['x-injected'] !== undefined) return 'a header was injected'
   if (status < 400 || (operation.path === '/ready' && status === 503)) return undefined
   const problem = reply.json<Record<string, unknown>>()
+  if (operation.path.startsWith('/v1/'))
+    return Object(problem.error).code in catalogue ? undefined : `no error of OpenAI: ${body}`
   if (!(String(problem.code) in catalogue)) return `unknown code in ${body}`
   if (problem.status !== status || problem.request_id !== reply.headers['x-request-id']) return `wrong problem ${body}`
   return undefined

@@ -13,6 +13,7 @@ const kinds: Record<string, Kind> = {
   token_id: 'token',
   chatflow_id: 'chatflow',
   chatflow_ids: 'chatflow',
+  model: 'chatflow',
   id: 'user',
   user: 'user',
   user_id: 'user',
@@ -54,7 +55,7 @@ interface DocumentOperation {
   requestBody?: { content: Record<string, { schema?: Schema; example?: unknown }> }
 }
 
-const IDENTIFIER = /(^|_)ids?$|[a-z]Ids?$|^user$/
+const IDENTIFIER = /(^|_)ids?$|[a-z]Ids?$|^user$|^model$/
 
 /** Every place for an identifier that a document describes: parts of a path, and members that are named like one. */
 export function slotsOf(document: { paths: Record<string, Record<string, DocumentOperation>> }): Slot[] {
