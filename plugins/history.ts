@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createHistory, type History } from '../src/history/history.ts'
-import type { SessionRow } from '../src/store/collections.ts'
+import { createHistory, type History, type KnownChat } from '../src/history/history.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -9,13 +8,15 @@ declare module 'fastify' {
   }
 }
 
+const PURGE_MS = 600_000
+
 /** The conversations; what is deleted here, Flowise is asked to forget. */
 export default fp(
   async function history(app: FastifyInstance) {
-    const { store, bus, ids, flowise, lifecycle, files } = app
+    const { store, bus, ids, clock, flowise, lifecycle, files, feedback } = app
 
     /** One call after the other: a long history must not flood Flowise. Best effort, and cut short by a shutdown. */
-    async function forget(sessions: SessionRow[]): Promise<void> {
+    async function forget(sessions: KnownChat[]): Promise<void> {
       for (const { chatflowId, upstream } of sessions) {
         const { sessionId, chatId, usedChatIds } = upstream
         for (const used of new Set([...usedChatIds, chatId])) {
@@ -26,9 +27,14 @@ export default fp(
     }
 
     // The reply does not wait; the shutdown does, and reports what fails.
-    const onDeleted = (sessions: SessionRow[]) => void lifecycle.track(forget(sessions)).catch(() => {})
+    const onDeleted = (sessions: KnownChat[]) => void lifecycle.track(forget(sessions)).catch(() => {})
     const { removeOfSession: removeFiles } = files
-    app.decorate('history', createHistory({ store, bus, ids, removeFiles, onDeleted }))
+    const { removeOfSession: removeFeedback } = feedback
+    app.decorate('history', createHistory({ store, bus, ids, removeFiles, removeFeedback, onDeleted }))
+    lifecycle.every(PURGE_MS, 'chats without a question', async function purgePrepared() {
+      const gone = await app.takeTurn('prepared-chats', PURGE_MS, () => app.history.purge(clock.now()))
+      if (gone) await forget(gone)
+    })
   },
-  { name: 'history', dependencies: ['store', 'bus', 'flowise', 'files', 'lifecycle'] }
+  { name: 'history', dependencies: ['store', 'bus', 'flowise', 'files', 'feedback', 'lifecycle'] }
 )

@@ -14,6 +14,7 @@ import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
 import attachments from '../plugins/attachments.ts'
 import auth from '../plugins/auth.ts'
+import callLimits from '../plugins/call-limits.ts'
 import brokenRequest, { answerBrokenRequest } from '../plugins/broken-request.ts'
 import blobs from '../plugins/blobs.ts'
 import bus from '../plugins/bus.ts'
@@ -23,12 +24,14 @@ import cors from '../plugins/cors.ts'
 import credits from '../plugins/credits.ts'
 import embedTokens from '../plugins/embed-tokens.ts'
 import exchange from '../plugins/exchange.ts'
+import feedback from '../plugins/feedback.ts'
 import files from '../plugins/files.ts'
 import followers from '../plugins/followers.ts'
 import flowise from '../plugins/flowise.ts'
 import flowiseSurface from '../plugins/flowise-surface.ts'
 import guard from '../plugins/guard.ts'
 import history from '../plugins/history.ts'
+import leads from '../plugins/leads.ts'
 import lifecycle from '../plugins/lifecycle.ts'
 import metrics from '../plugins/metrics.ts'
 import openai from '../plugins/openai.ts'
@@ -136,13 +139,16 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(auth)
   await app.register(audit)
   await app.register(rateLimit)
+  await app.register(callLimits)
   await app.register(flowise)
   await app.register(accounting)
   await app.register(readiness)
   await app.register(chatflows)
   await app.register(permissions)
   await app.register(files)
+  await app.register(feedback)
   await app.register(history)
+  await app.register(leads)
   await app.register(usage)
   await app.register(credits)
   await app.register(apiKeys)

@@ -18,7 +18,7 @@ interface Page {
 }
 
 /** The conversations of all users: what predictions write, and what their owners read and delete. */
-export interface History extends Sessions, Pick<PreparedChats, 'purge' | 'removeAllOf'> {
+export interface History extends Sessions, Pick<PreparedChats, 'purge'> {
   /** @throws session_not_found also for a session of somebody else */
   owned(userId: string, sessionId: string): Promise<SessionRow>
   /** An answer of the assistant in a session of the user; undefined where there is none. */
@@ -60,9 +60,12 @@ export interface HistoryOptions {
   removeFiles: (userId: string, sessionId: string) => Promise<number>
   /** Removes what was said about its answers. */
   removeFeedback?: (sessionId: string) => Promise<unknown>
-  /** Told of the sessions that are gone; Flowise may then forget them too. */
-  onDeleted: (sessions: SessionRow[]) => void
+  /** Told of what is gone; Flowise may then forget it too. */
+  onDeleted: (chats: KnownChat[]) => void
 }
+
+/** What Flowise has heard of: a session, or a chat that was prepared for one. */
+export type KnownChat = Pick<SessionRow, 'chatflowId' | 'upstream'>
 
 /** The key of the lease that a prediction and a deletion take on a session. */
 export function sessionLease(sessionId: string): string {
@@ -139,7 +142,6 @@ export function createHistory(options: HistoryOptions): History {
     ...createSessions(store),
     owned,
     purge: prepared.purge,
-    removeAllOf: prepared.removeAllOf,
     upstreamOf: async (place) => (await begunAt(place)) ?? prepared.find(place),
     prepare: async (place, fresh, now) => (await begunAt(place)) ?? prepared.prepare(place, fresh, now),
 
@@ -166,6 +168,8 @@ export function createHistory(options: HistoryOptions): History {
     },
 
     async removeAll(userId, { isForced = false } = {}) {
+      const unused = await prepared.removeAllOf(userId)
+      if (unused.length > 0) onDeleted(unused)
       const rows = await allOf(sessions, { where: { equal: { userId } }, limit: PAGE })
       if (isForced) return eraseAll(rows, async () => true)
       return fenced(rows, (owner) => eraseAll(rows, ({ id }) => bus.acquire(sessionLease(id), owner, LEASE_MS)))

@@ -12,6 +12,8 @@ export interface FeedbackRow extends Document {
   content: string | null
   createdAt: number
   updatedAt: number
+  /** What Flowise calls the message; absent where it did not say. */
+  upstreamMessageId?: string
   /** What Flowise calls its copy; absent while it has none. */
   upstreamId?: string
 }
@@ -42,7 +44,7 @@ export interface PreparedChatRow extends Document {
 
 /** What comes beside the questions of Flowise's own clients. */
 export const surfaceCollections: CollectionSpec[] = [
-  { name: 'feedback', indexes: [['chatflowId', 'createdAt'], ['sessionId'], ['userId']] },
+  { name: 'feedback', indexes: [['chatflowId', 'createdAt'], ['sessionId']] },
   { name: 'leads', indexes: [['chatflowId', 'createdAt']] },
   { name: 'prepared_chats', indexes: [['userId'], ['expiresAt']] }
 ]

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { createLocalBus } from '../../src/bus/local.ts'
 import { createIds } from '../../src/ids.ts'
-import { createHistory, sessionLease } from '../../src/history/history.ts'
+import { createHistory, sessionLease, type KnownChat } from '../../src/history/history.ts'
 import type { MessageRow, SessionRow } from '../../src/store/collections.ts'
 import { createFakeClock } from '../clock.ts'
 import { openTempStore } from '../temp-store.ts'
@@ -11,7 +11,7 @@ function setUp(t: Test) {
   const clock = createFakeClock()
   const bus = createLocalBus(clock)
   t.teardown(() => bus.close())
-  const forgotten: SessionRow[] = []
+  const forgotten: KnownChat[] = []
   const history = createHistory({
     store,
     bus,
