@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
+import { talkAsOpenAi } from './openai.ts'
 import type { Walker } from './walker.ts'
 
 export interface Traveller {
@@ -37,6 +38,7 @@ export async function walkAsUser(t: Test, walker: Walker, traveller: Traveller):
   })
   await visit('does it stream?', 'GET', `/api/v1/chatflows-streaming/${chatflowId}`)
   await talk(t, walker, { token, chatflowId })
+  await talkAsOpenAi(t, walker, { token, chatflowId })
   await walkThroughFiles(walker, { token, chatflowId })
   await visit('my credits', 'GET', '/api/v1/chat/credits', { token })
   await visit('what they went for', 'GET', '/api/v1/chat/credits/transactions?limit=5', { token })
