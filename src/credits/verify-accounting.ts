@@ -3,10 +3,8 @@ import type { AccountingAccountRow, AccountingItemRow, ChargeRow } from '../stor
 import type { LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Store } from '../store/port.ts'
 import { ACCOUNTING_BOOK } from './book-names.ts'
-import { rowsOf, type Invariant, type LedgerReport, MAX_PROBLEMS } from './verify.ts'
+import { budgetFindings, type Finding, rowsOf, type Invariant, type LedgerReport, MAX_PROBLEMS } from './verify.ts'
 import { createRunCheck } from './verify-runs.ts'
-
-type Finding = readonly [Invariant, string]
 
 const TRIES = 5
 
@@ -84,6 +82,7 @@ function findingsOf(account: AccountingAccountRow, { waiting, all }: { waiting: 
   const findings: (Finding | false)[] = [
     held < 0 && ['I1', `held is ${held}`],
     unsettled < 0 && ['I1', `unsettled is ${unsettled}`],
+    ...budgetFindings(account.limits),
     sum !== held && ['I2', `held is ${held}, its holds are ${sum}`],
     holds.length !== holdCount && ['I2', `holdCount is ${holdCount}, there are ${holds.length} holds`],
     committed !== held + unsettled + cleared && ['I3', `committed is ${committed}, not the sum of its parts`],

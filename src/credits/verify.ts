@@ -60,7 +60,7 @@ export async function verifyLedger(store: Store): Promise<LedgerReport> {
   return report
 }
 
-type Finding = readonly [Invariant, string]
+export type Finding = readonly [Invariant, string]
 
 /** The findings of one account, or undefined if it kept changing meanwhile. */
 async function checkAccount(
@@ -85,11 +85,19 @@ function findingsOf(account: AccountRow, posted: number): Finding[] {
   const findings: (Finding | false)[] = [
     available < 0 && ['I1', `available is ${available}`],
     held < 0 && ['I1', `held is ${held}`],
+    ...budgetFindings(account.limits),
     sum !== held && ['I2', `held is ${held}, its holds are ${sum}`],
     holds.length !== holdCount && ['I2', `holdCount is ${holdCount}, there are ${holds.length} holds`],
     posted !== available + held && ['I3', `entries add up to ${posted}, the balance is ${available + held}`]
   ]
   return findings.filter((finding) => finding !== false)
+}
+
+/** A budget is as much a balance as the rest: it is never overdrawn. */
+export function budgetFindings(limits: Record<string, number> = {}): Finding[] {
+  return Object.entries(limits)
+    .filter(([, left]) => left < 0)
+    .map(([counter, left]) => ['I1', `${counter} has ${left} left`])
 }
 
 async function sumOf(entries: Collection<LedgerEntryRow>, accountId: string, isPatient: boolean): Promise<number> {

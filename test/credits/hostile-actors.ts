@@ -1,4 +1,5 @@
 import { createIdempotency } from '../../src/credits/idempotency.ts'
+import { createKeyBudgets } from '../../src/credits/key-budgets.ts'
 import { createLedger } from '../../src/credits/ledger.ts'
 import type { Hold, Ledger } from '../../src/credits/ledger.ts'
 import { AppError } from '../../src/errors.ts'
@@ -51,7 +52,7 @@ async function tolerant(work: () => Promise<void>): Promise<void> {
 }
 
 async function run(errand: Errand, desk: Desk): Promise<void> {
-  const { ledger, store, claims, scenario } = desk
+  const { ledger, store, clock, claims, scenario } = desk
   if (errand.kind === 'grant') {
     const amountMicro = scenario.grants[errand.key]
     const { entryId } = await ledger.change(ACCOUNT, { key: errand.key, kind: 'grant', amountMicro })
@@ -63,6 +64,9 @@ async function run(errand: Errand, desk: Desk): Promise<void> {
   } else if (errand.kind === 'open') {
     await ledger.open(ACCOUNT, scenario.openingMicro)
     if (scenario.openingMicro > 0) claims.entry(`g:${ACCOUNT}:opening`, scenario.openingMicro)
+  } else if (errand.kind === 'drop') {
+    const budgets = createKeyBudgets({ store, clock, accounts: 'accounts', openAccount: async () => undefined })
+    await budgets.drop(ACCOUNT, BUDGET)
   } else if (errand.kind === 'sweep') {
     for (let i = 0; i < errand.times; i++) await tolerant(async () => void (await ledger.expireDue()))
   } else if (errand.kind === 'relay') {

@@ -16,8 +16,12 @@ export interface BooksCheck {
 /** Looks at the books again and again; between two looks nothing that was entered may change. */
 export function createBooksCheck(): BooksCheck {
   let seen = new Map<string, string>()
+  let isEnded = false
   return {
     look({ account, entries }) {
+      const hasBudget = account?.limits[BUDGET] !== undefined
+      if (isEnded && hasBudget) throw new Error('A budget that was ended is back')
+      isEnded = account !== undefined && !hasBudget
       if (account) requireInOrder(account, entries)
       const present = new Map<string, string>()
       for (const entry of entries) {
@@ -33,11 +37,12 @@ export function createBooksCheck(): BooksCheck {
   }
 }
 
-/** What must be true when all is over: nothing is held, and the budget went down by what was charged. */
+/** What must be true when all is over: nothing is held, and the budget went down by what was charged, or was ended. */
 export function requireAtRest({ account, entries }: Books, budgetMicro: number): void {
   if (!account || account.held !== 0 || account.holdCount !== 0) throw new Error('A hold leaked')
   const charged = chargesOf(entries).reduce((sum, { delta }) => sum - delta, 0)
-  if (account.limits[BUDGET] !== budgetMicro - charged) throw new Error('The budget drifted')
+  const left = account.limits[BUDGET]
+  if (left !== undefined && left !== budgetMicro - charged) throw new Error('The budget drifted')
 }
 
 function requireInOrder({ available, held, holds, holdCount, limits }: AccountRow, entries: LedgerEntryRow[]): void {

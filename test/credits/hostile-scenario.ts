@@ -1,11 +1,12 @@
 import * as fc from 'fast-check'
 import { LARGEST_STEP } from './hostile-schedule.ts'
 
-/** What one actor of a schedule wants; two with the same key are a client that asks twice. */
+/** What one actor of a schedule wants; two with the same key are a client that asks twice. `drop` ends the budget. */
 export type Errand = { process: number } & (
   | { kind: 'grant'; key: keyof Scenario['grants'] }
   | { kind: 'set'; targetMicro: number }
   | { kind: 'open' }
+  | { kind: 'drop' }
   | { kind: 'sweep'; times: number }
   | { kind: 'relay'; times: number }
   | RunErrand
@@ -66,7 +67,8 @@ export function scenarios({ errands, steps }: ScenarioSize): fc.Arbitrary<Scenar
       weight: 1,
       arbitrary: fc.record({ kind: fc.constant('set' as const), process, targetMicro: fc.nat(60) })
     },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('open' as const), process }) }
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('open' as const), process }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('drop' as const), process }) }
   )
   return fc.record({
     openingMicro: fc.nat(120),
