@@ -3,10 +3,12 @@ import type { Hold } from '../credits/ledger.ts'
 import type { Ending } from '../credits/outcome.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { producedFrames, readAnswer } from './answer.ts'
+import { announcedKind, type BodyKind, streamedKind } from './body-kind.ts'
 import type { FlowiseClient, PredictionBody } from './client.ts'
 import type { Exchange, Outcome, StopReason } from './exchange.ts'
 import { createFrame, type Frame } from './frame.ts'
 import { parseJson } from './json.ts'
+import { createRepair } from './repair.ts'
 import type { FilePart } from './request.ts'
 import { createSseParser } from './sse.ts'
 import { createWatch } from './watch.ts'
@@ -48,14 +50,14 @@ export interface Run {
   resume(): void
 }
 
-const TOLD_BY_STOP: Record<StopReason, ErrorCode | undefined> = {
-  stopped: undefined,
-  abandoned: undefined,
-  drained: 'draining',
-  credits_exhausted: 'credits_exhausted'
+const TOLD_BY_STOP: Record<StopReason, { code?: ErrorCode }> = {
+  stopped: {},
+  abandoned: {},
+  drained: { code: 'draining' },
+  credits_exhausted: { code: 'credits_exhausted' }
 }
 const LOGGED_ERROR_BYTES = 2048
-/** How long Flowise has to close a connection on which it has said all. */
+/** How long Flowise has for its `end`, and for closing a connection on which it has said all. */
 const LINGER_MS = 2000
 
 /**
@@ -74,21 +76,23 @@ export function startRun(options: RunOptions): Run {
     deadlineMs: limits.deadlineMs,
     onDue: timeOut
   })
+  const repair = createRepair({ client, clock, chatflowId: exchange.chatflow.id })
   const parser = createSseParser({ maxFrameBytes: limits.maxAnswerBytes, onFrame: takeFrame })
-  let reads: 'nothing' | 'events' | 'json' | 'problem' = 'nothing'
+  let reads: BodyKind | undefined
   let status = 0
   let receivedBytes = 0
   let answerBytes = 0
   let chunks: Buffer[] = []
   let hasBegun = false
   let hasAction = false
-  let isRepairing = false
+  let isEnding = false
   let isPaused = false
   let isClosed = false
   let firstAnswerAt: number | undefined
   let cancelLinger = () => {}
+  let cancelEndWait = () => {}
 
-  exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...told(TOLD_BY_STOP[reason]) }, true))
+  exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...TOLD_BY_STOP[reason] }, true))
   const call = client.predict(
     options.hold,
     {
@@ -113,11 +117,9 @@ export function startRun(options: RunOptions): Run {
 
   function onHead(statusCode: number, headers: Record<string, string | string[] | undefined>): void {
     status = statusCode
-    const type = String(headers['content-type'] ?? '').toLowerCase()
-    if (status >= 300) reads = 'problem'
-    else if (type.startsWith('text/event-stream')) reads = 'events'
-    else if (/^application\/([a-z.+-]+\+)?json/.test(type)) reads = 'json'
-    else fail('upstream_error', new Error(`unexpected content type ${type.slice(0, 80)}`))
+    const type = String(headers['content-type'] ?? '')
+    reads = announcedKind(status, type)
+    if (reads === undefined) fail('upstream_error', new Error(`unexpected content type ${type.slice(0, 80)}`))
   }
 
   function onData(chunk: Buffer): void {
@@ -127,6 +129,7 @@ export function startRun(options: RunOptions): Run {
       if (receivedBytes <= LOGGED_ERROR_BYTES) chunks.push(chunk)
       return
     }
+    if (reads === 'stream') reads = streamedKind(chunk)
     if (reads === 'json') {
       if (receivedBytes > limits.maxAnswerBytes) return failTooLarge()
       active()
@@ -146,12 +149,12 @@ export function startRun(options: RunOptions): Run {
     if (reads === 'problem') return finishProblem()
     if (reads === 'json') return finishJson()
     parser.end()
-    if (!exchange.outcome && !isRepairing) closeWithoutEnd()
+    if (!exchange.outcome) closeWithoutEnd()
   }
 
   function onError(error: AppError, wasSent: boolean): void {
     closed()
-    if (exchange.outcome || isRepairing) return
+    if (exchange.outcome || isEnding) return
     if (reads === 'problem') finishProblem()
     else if (hasBegun) closeWithoutEnd(error)
     else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error, !wasSent)
@@ -169,19 +172,22 @@ export function startRun(options: RunOptions): Run {
   }
 
   function takeFrame(frame: Frame): void {
-    if (exchange.outcome || isRepairing) return
+    if (exchange.outcome || isEnding) return
     if (frame.event === 'message') return
     active()
     if (frame.event === 'error') return fail('upstream_error', new Error(frame.json.slice(0, 500)))
-    if (frame.event === 'end') return takeEnd()
+    if (frame.event === 'end') return takeEnd(true)
     if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
     // Execution data repeats all nodes with every node, and of it only their names leave: it is no part of the answer's size.
     if (frame.event !== 'agentFlowExecutedData') answerBytes += Buffer.byteLength(frame.json)
     if (answerBytes > limits.maxAnswerBytes) return failTooLarge()
     hasAction ||= frame.event === 'action'
+    repair.note(frame)
     transcript.add(frame)
     deliver(frame)
     exchange.onProgress?.()
+    // Nothing but `end` comes after it; when that does not come, the answer is complete all the same.
+    if (frame.event === 'metadata' && isStored()) waitForEnd()
   }
 
   function deliver(frame: Frame): void {
@@ -196,29 +202,39 @@ export function startRun(options: RunOptions): Run {
     }
   }
 
-  function takeEnd(): void {
-    if (!isEmpty()) return finish({ ending: 'completed', isClean: true }, false)
-    const storedAs = transcript.chatMessageId
-    if (storedAs === undefined) return fail('upstream_empty', undefined, true)
-    isRepairing = true
-    track(repair(storedAs))
+  function waitForEnd(): void {
+    cancelEndWait()
+    cancelEndWait = clock.after(LINGER_MS, () => takeEnd(false))
   }
 
-  /** Flowise sometimes streams only `metadata` and `end` although it stored an answer: the answer is fetched. */
-  async function repair(chatMessageId: string): Promise<void> {
-    const text = await client.messageText(exchange.chatflow.id, chatMessageId).catch(() => undefined)
+  /** `isClean` is false where Flowise has not said itself that it is done. */
+  function takeEnd(isClean: boolean): void {
+    if (exchange.outcome || isEnding) return
+    if (!isEmpty()) return finish({ ending: 'completed', isClean }, false)
+    const storedAs = transcript.chatMessageId
+    if (storedAs === undefined) return fail('upstream_empty', undefined, isClean)
+    isEnding = true
+    track(fill(storedAs, isClean))
+  }
+
+  /** Flowise sometimes streams only `metadata` and `end` although it has an answer: it is told as one token. */
+  async function fill(chatMessageId: string, isClean: boolean): Promise<void> {
+    const text = await repair.find(chatMessageId)
     if (exchange.outcome) return
-    isRepairing = false
-    if (!text) return fail('upstream_empty', undefined, true)
+    if (!text) return fail('upstream_empty', undefined, isClean)
     const frame = createFrame('token', text)
     transcript.add(frame)
     deliver(frame)
-    finish({ ending: 'completed', isClean: true }, false)
+    finish({ ending: 'completed', isClean }, false)
   }
 
   function finishJson(): void {
     if (exchange.outcome) return
-    const json = parseJson(Buffer.concat(chunks).toString('utf8'))
+    const json = parseJson(
+      Buffer.concat(chunks)
+        .toString('utf8')
+        .replace(/^\uFEFF/, '')
+    )
     if (json === undefined) return fail('upstream_error', new Error('the answer is not JSON'), true)
     const answer = readAnswer(json)
     hasAction = answer.result.action !== undefined && answer.result.action !== null
@@ -236,7 +252,13 @@ export function startRun(options: RunOptions): Run {
     return !transcript.hasOutput && transcript.text === '' && !hasAction
   }
 
+  /** Flowise's own criterion of success: it says under which id it has stored the answer, last but its `end`. */
+  function isStored(): boolean {
+    return transcript.chatMessageId !== undefined
+  }
+
   function closeWithoutEnd(cause?: unknown): void {
+    if (isStored()) return takeEnd(cause === undefined)
     if (!hasBegun) return fail('upstream_empty', cause)
     finish({ ending: 'closed_without_end', code: 'upstream_incomplete', cause, isClean: false }, false)
   }
@@ -265,6 +287,7 @@ export function startRun(options: RunOptions): Run {
   function finish(outcome: Outcome, abort: boolean): void {
     if (!exchange.end({ ...outcome, ...(firstAnswerAt === undefined ? {} : { firstAnswerAt }) })) return
     watch.stop()
+    cancelEndWait()
     chunks = []
     // Queued, because Flowise can answer while `call` is still being made.
     queueMicrotask(() => {
@@ -274,8 +297,4 @@ export function startRun(options: RunOptions): Run {
     })
     if (abort) track(client.abort(exchange.chatflow.id, chatId))
   }
-}
-
-function told(code: ErrorCode | undefined): { code?: ErrorCode } {
-  return code === undefined ? {} : { code }
 }
