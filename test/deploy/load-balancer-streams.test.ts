@@ -9,7 +9,7 @@ const { echo } = DEMO_IDS
 t.setTimeout(120_000)
 
 withHaproxy(t, 'the shipped load balancer and a stream', async (t, program) => {
-  const { url, token, standIn, stream, get, post, busy } = await startInstallation(t, program)
+  const { url, token, standIn, stream, get, post, busy } = await startInstallation(t, program, { RESUME_SECONDS: '0' })
 
   await t.test('each token arrives before the next one exists', async (t) => {
     const words = ['one ', 'two ', 'three ', 'four ', 'five ', 'six ', 'seven ', 'eight']

@@ -7,7 +7,7 @@ import { keptFiles, NOTHING, textFile, upload } from './kept.ts'
 const notes = { data: 'data:text/plain;base64,bm90ZXM=', name: 'notes.txt' }
 
 t.test('a client that leaves while its answer comes has asked its question, files and all', async (t) => {
-  const gateway = await startStreams(t)
+  const gateway = await startStreams(t, { RESUME_SECONDS: '0' })
   const { standIn, stream, user, request } = gateway
   standIn.next({ gates: { head: 'asked' } })
   const wire = stream({ sessionId: 's1', uploads: [notes] })

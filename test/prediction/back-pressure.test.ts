@@ -36,7 +36,7 @@ for (const path of PATHS)
   })
 
 t.test('a client that reads nothing and leaves stops the work', async (t) => {
-  const gateway = await startStreams(t, { MAX_ANSWER_MB: '100' })
+  const gateway = await startStreams(t, { MAX_ANSWER_MB: '100', RESUME_SECONDS: '0' })
   const { standIn, url, user, app } = gateway
   standIn.next({ events: Array.from({ length: 100 }, () => ['token', 'x'.repeat(MIB / 2)] as const) })
   const body = { chatflow_id: DEMO_IDS.echo, question: 'hi' }

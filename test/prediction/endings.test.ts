@@ -21,7 +21,7 @@ const MOMENTS = [
 ] as const
 
 async function start(t: Parameters<typeof startStreams>[0], path = '/api/v1/chat/predict/stream') {
-  const gateway = await startStreams(t, { DRAIN_SECONDS: '0.05' })
+  const gateway = await startStreams(t, { DRAIN_SECONDS: '0.05', RESUME_SECONDS: '0' })
   const { url, user, standIn, request } = gateway
   /** A run that stands at its gate. */
   async function runTo(gates: NonNullable<Fault['gates']>, text: string): Promise<Wire> {
@@ -173,7 +173,7 @@ t.test('a client that leaves after the end has had its answer', async (t) => {
 })
 
 t.test('a client that leaves while Flowise is asked whether the flow streams', async (t) => {
-  const gateway = await startStreams(t)
+  const gateway = await startStreams(t, { RESUME_SECONDS: '0' })
   const { url, user, standIn } = gateway
   standIn.next({ gates: { head: 'lookup' }, body: '{"isStreaming":true}' }, /chatflows-streaming/)
   const body = { chatflow_id: echo, question: 'hi', sessionId: 's' }

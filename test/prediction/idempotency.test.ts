@@ -51,10 +51,11 @@ t.test('a streamed prediction is replayed as a stream, also in the other form', 
     events.map(({ id, event }) => [id, event]),
     [
       ['1', 'session_id'],
-      ['2', 'token'],
-      ['3', 'metadata'],
-      ['4', 'end']
-    ]
+      ['1000000001', 'token'],
+      ['1000000002', 'metadata'],
+      ['1000000003', 'end']
+    ],
+    'ids that the stream itself never had'
   )
   t.equal(textOf(again.body), 'one two three')
   const of = (body: string, event: string) => eventsOf(body).find((found) => found.event === event)?.data

@@ -11,7 +11,12 @@ for (const price of [1, 0])
   t.test(`clients that leave at any moment leave nothing behind, at a price of ${price}`, async (t) => {
     // A slow disk, so that a client can leave at every step before Flowise is called.
     const store = await openTamperedStore(t, () => pause(Math.random() * 4))
-    const env = { DEFAULT_CREDITS: '1000', RATE_LIMIT_PER_MINUTE: '0', MAX_CONCURRENT_PER_USER: '20' }
+    const env = {
+      DEFAULT_CREDITS: '1000',
+      RATE_LIMIT_PER_MINUTE: '0',
+      MAX_CONCURRENT_PER_USER: '20',
+      RESUME_SECONDS: '0'
+    }
     const gateway = await buildTestApp(t, {
       env: { ...env, DEFAULT_CHATFLOW_PRICE: String(price) },
       parts: { store }
@@ -75,7 +80,7 @@ async function startHeld(t: Test, collection: string) {
     reached.resolve()
     await released.promise
   })
-  const gateway = await buildTestApp(t, { env: { DEFAULT_CREDITS: '10' }, parts: { store } })
+  const gateway = await buildTestApp(t, { env: { DEFAULT_CREDITS: '10', RESUME_SECONDS: '0' }, parts: { store } })
   const user = await gateway.createUser({ grants: [echo] })
   const url = await gateway.listen()
   const body = { chatflow_id: echo, question: 'hi', sessionId: 's' }

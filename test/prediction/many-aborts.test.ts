@@ -38,7 +38,12 @@ t.test('a thousand streams whose clients leave: nothing stays', async (t) => {
   setFlagsFromString('--expose-gc')
   const collect: () => void = runInNewContext('gc')
   const clock = countingClock()
-  const env = { DEFAULT_CREDITS: '100000', RATE_LIMIT_PER_MINUTE: '0', MAX_CONCURRENT_PER_USER: '1000' }
+  const env = {
+    DEFAULT_CREDITS: '100000',
+    RATE_LIMIT_PER_MINUTE: '0',
+    MAX_CONCURRENT_PER_USER: '1000',
+    RESUME_SECONDS: '0'
+  }
   const gateway = await buildTestApp(t, { env, clock })
   const { standIn, createUser, app } = gateway
   const user = await createUser({ grants: [DEMO_IDS.echo] })

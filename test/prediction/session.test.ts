@@ -108,7 +108,7 @@ t.test("someone else's session, and one's own of another chatflow, are unknown o
 })
 
 t.test('a run left before its end gets the next one a new chatId and the same memory', async (t) => {
-  const gateway = await start(t, { FIRST_BYTE_TIMEOUT_MS: '200' })
+  const gateway = await start(t, { FIRST_BYTE_TIMEOUT_MS: '200', RESUME_SECONDS: '0' })
   const { ask, standIn, user, url } = gateway
   const next = async () => {
     await ask(WAYS[0], 's')

@@ -12,7 +12,7 @@ const FLOWISE = `/api/v1/prediction/${echo}`
 const ask = { chatflow_id: echo, question: 'hi', streaming: true }
 
 t.test('leaving one stream ends that prediction and no other', async (t) => {
-  const gateway = await startSecure(t)
+  const gateway = await startSecure(t, { RESUME_SECONDS: '0' })
   const { standIn, user, connect } = gateway
   const { ask: send, json } = await connect()
   standIn.always({
@@ -38,7 +38,7 @@ t.test('leaving one stream ends that prediction and no other', async (t) => {
 })
 
 t.test('a connection that breaks ends all of its predictions', async (t) => {
-  const gateway = await startSecure(t)
+  const gateway = await startSecure(t, { RESUME_SECONDS: '0' })
   const { standIn, user, connect } = gateway
   const { ask: send, session } = await connect()
   standIn.always({ events: [['token', 'half']], end: 'open' })
@@ -68,7 +68,7 @@ t.test('who leaves before the prediction has begun owes nothing', async (t) => {
     reached.resolve()
     await released.promise
   })
-  const gateway = await startSecure(t, {}, { store })
+  const gateway = await startSecure(t, { RESUME_SECONDS: '0' }, { store })
   const { standIn, user, connect } = gateway
   const { ask: send } = await connect()
   isArmed = true
@@ -86,7 +86,7 @@ t.test('who leaves before the prediction has begun owes nothing', async (t) => {
 })
 
 t.test('clients that leave their streams at any moment leave nothing behind', async (t) => {
-  const gateway = await startSecure(t, { RATE_LIMIT_PER_MINUTE: '0' })
+  const gateway = await startSecure(t, { RATE_LIMIT_PER_MINUTE: '0', RESUME_SECONDS: '0' })
   const { app, user, connect } = gateway
   const paths = ['/chat/predict', '/chat/predict/stream', FLOWISE]
   for (let round = 0; round < 10; round++) {

@@ -45,7 +45,7 @@ for (const path of [STREAM, `/api/v1/prediction/${echo}`])
   })
 
 t.test('a stream that is not read and then left stops the work', async (t) => {
-  const gateway = await startSecure(t, { MAX_ANSWER_MB: '100' })
+  const gateway = await startSecure(t, { MAX_ANSWER_MB: '100', RESUME_SECONDS: '0' })
   const { standIn, user, app, connect } = gateway
   const { ask: send, json } = await connect()
   standIn.next(BIG)
