@@ -1,4 +1,3 @@
-import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
@@ -7,7 +6,7 @@ import { type PredictionResult, receiptView } from '../src/flowise/result.ts'
 import { completionReply, createOpenAiDialect, usageOf } from '../src/openai/dialect.ts'
 import { isRepeatHarmful, openAiError } from '../src/openai/errors.ts'
 import { type CompletionReply, OpenAiError } from '../src/openai/schemas.ts'
-import { closing, delivered, SSE_HEADERS } from './answers.ts'
+import { closing, delivered, SSE_HEADERS, startEvents } from './answers.ts'
 import { logFailure, prepareProblem, toAppError } from './problem.ts'
 
 /** How an answer is wanted, as far as it is no part of the prediction. */
@@ -15,6 +14,13 @@ export interface CompletionForm {
   /** As it was asked for. */
   model: string
   includeUsage: boolean
+}
+
+interface AnswerForm extends CompletionForm {
+  sessionId: string
+  messageId: string
+  /** Asked at the end. */
+  tokens: () => Parameters<typeof usageOf>[0]
 }
 
 declare module 'fastify' {
@@ -42,7 +48,7 @@ export default fp(
 
       function replyOf(result: PredictionResult): CompletionReply {
         const ids = { ...result, model, createdAt: createdAtOf(request) }
-        return completionReply(ids, { text: result.text, receipt: receiptView(result), usage: usageOfRun(request) })
+        return completionReply(ids, { text: result.text, receipt: receiptView(result), usage: usageOf(result.usage) })
       }
     })
 
@@ -50,16 +56,12 @@ export default fp(
       if (request.replay !== null) return replayStream(request, reply, form)
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
-      const dialect = dialectOf(request, exchange, form)
+      const dialect = dialectOf(request, { ...form, ...exchange, tokens: () => exchange.transcript.usage })
       const stream = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
         filter: (frame) => (frame.event === 'token' ? frame : undefined),
-        onOpen() {
-          reply.hijack()
-          if (reply.raw.destroyed) return
-          reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
-        }
+        onOpen: () => startEvents(reply)
       })
       const result = app.conclude(request)
       if (!stream.isOpen && result.code) throw new AppError(result.code)
@@ -87,17 +89,24 @@ export default fp(
       { prefix: '/v1' }
     )
 
-    function dialectOf(request: FastifyRequest, ids: { sessionId: string; messageId: string }, form: CompletionForm) {
-      const { sessionId, messageId } = ids
-      const createdAt = createdAtOf(request)
-      const usage = () => usageOfRun(request)
-      return createOpenAiDialect({ ...form, sessionId, messageId, createdAt, usage, errorOf })
+    function dialectOf(request: FastifyRequest, about: AnswerForm) {
+      const { model, includeUsage, sessionId, messageId, tokens } = about
+      const usage = () => usageOf(tokens())
+      return createOpenAiDialect({
+        model,
+        includeUsage,
+        sessionId,
+        messageId,
+        createdAt: createdAtOf(request),
+        usage,
+        errorOf
+      })
     }
 
     function replayStream(request: FastifyRequest, reply: FastifyReply, form: CompletionForm): void {
       const result = app.replayed(request)
       if (result.code && result.text === '') throw new AppError(result.code)
-      const dialect = dialectOf(request, result, form)
+      const dialect = dialectOf(request, { ...form, ...result, tokens: () => result.usage })
       void reply.headers(SSE_HEADERS).send(dialect.open() + tokenOf(dialect, result) + closing(dialect, result))
     }
 
@@ -107,10 +116,6 @@ export default fp(
   },
   { name: 'openai', dependencies: ['answers', 'prediction', 'prediction-stream', 'problem', 'guard'] }
 )
-
-function usageOfRun({ exchange }: FastifyRequest): CompletionReply['usage'] {
-  return usageOf(exchange?.transcript.usage)
-}
 
 function tokenOf(dialect: ReturnType<typeof createOpenAiDialect>, { text }: PredictionResult): string {
   return text === '' ? '' : dialect.event('token', createFrame('token', text).json)

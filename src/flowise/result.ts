@@ -5,6 +5,7 @@ import type { Exchange, Outcome } from './exchange.ts'
 import { isRecord } from './json.ts'
 import { type Profile, showsMore } from './profiles.ts'
 import type { View } from './redaction.ts'
+import type { TokenUsage } from './usage.ts'
 
 const MICRO = 1_000_000
 
@@ -21,6 +22,8 @@ export interface PredictionResult {
   followUpPrompts?: string
   /** For whom it was made; absent in results that were kept before there were profiles. */
   profile?: Profile
+  /** As the flow reported it. */
+  usage?: TokenUsage
   chargedMicro: number
   availableMicro: number
   ending: Ending
@@ -41,6 +44,7 @@ export function resultOf(exchange: Exchange, outcome: Outcome, view: View): Pred
     result: answer ? view.result(answer.result) : streamed,
     flowiseResult: answer ? view.flowiseResult(answer.result) : streamed,
     profile: view.profile,
+    ...(transcript.usage && { usage: transcript.usage }),
     ...(followUpPrompts === undefined ? {} : { followUpPrompts }),
     chargedMicro: receipt?.chargedMicro ?? 0,
     availableMicro: receipt?.availableMicro ?? 0,

@@ -136,6 +136,18 @@ t.test('a repeated key is the same answer, as JSON and as a stream', async (t) =
   t.equal(standIn.predictions.length, 1)
 })
 
+t.test('tokens of an answer are told again when it is repeated', async (t) => {
+  const { ask, standIn } = await start(t)
+  const usageMetadata = { input_tokens: 11, output_tokens: 4, total_tokens: 15 }
+  standIn.next({ answer: { agentFlowExecutedData: [{ nodeId: 'a', data: { output: { usageMetadata } } }] } })
+  const headers = { 'idempotency-key': 'counted' }
+  const usage = { prompt_tokens: 11, completion_tokens: 4, total_tokens: 15 }
+  t.match((await ask('hi', { headers })).json(), { usage })
+  t.match((await ask('hi', { headers })).json(), { usage })
+  const stream = await ask('hi', { headers, stream: true, stream_options: { include_usage: true } })
+  t.match(stream.body, `"usage":${JSON.stringify(usage)}`)
+})
+
 t.test('every refusal has the form that clients read, before and behind the route', async (t) => {
   const { request, user, admin } = await start(t)
   const post = (options: Parameters<typeof request>[2]) => request('POST', COMPLETIONS, options)
