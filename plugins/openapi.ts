@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
+import { failureBody } from '../src/flowise/failure-form.ts'
 import { openAiError } from '../src/openai/errors.ts'
 import { completeDocument, type ErrorForm, type ErrorText } from '../src/openapi/document.ts'
 import { version } from '../src/version.ts'
@@ -18,6 +19,7 @@ const tags = [
   { name: 'sessions', description: "The caller's conversations" },
   { name: 'files', description: "The caller's files" },
   { name: 'openai', description: 'The same for clients made for OpenAI, in its forms' },
+  { name: 'flowise', description: 'What clients made for Flowise need besides predictions, in its forms' },
   { name: 'credits', description: "The caller's balance and its history" },
   { name: 'admin', description: 'Users, grants, credits, catalogue and audit; role admin' },
   { name: 'service', description: 'Health, readiness, metrics, this document' }
@@ -82,6 +84,8 @@ function errorTextOf(status: number, form: ErrorForm): ErrorText {
       const thing = Object.keys(things).find((name) => path.includes(`{${name}}`))
       const code = (status === 404 && thing ? things[thing] : codes[0]) ?? 'internal_error'
       if (form === 'OpenAiError') return openAiError(new AppError(code), catalogue[code][1])
+      if (form === 'FlowiseError')
+        return failureBody(new AppError(code), { status, requestId: REQUEST_ID, withAmounts: true })
       const errors = status === 422 ? [{ loc: ['body', 'member'], msg: 'is required' }] : undefined
       return problemBody(new AppError(code, errors ? { errors } : {}), REQUEST_ID, path)
     }

@@ -1,6 +1,7 @@
 import { invalid } from '../errors.ts'
 import type { ClaimedFile } from '../files/arrival.ts'
 import { derivedRunId, sha256Hex } from '../ids.ts'
+import { isStreamingValue } from './failure-form.ts'
 import { flowiseRole, type HistoryMessage } from './prediction.ts'
 import { readUploads, type UploadBody } from './uploads.ts'
 import type { Static } from '../schema.ts'
@@ -138,7 +139,7 @@ export function readFlowiseRequest(
     shown: question.trim() === '' ? shownFor(body) : question,
     sessionId: chatId === undefined ? undefined : sessionOfChat(owner, chatflowId, chatId),
     ...(chatId === undefined ? {} : { clientChatId: chatId }),
-    wantsStream: body.streaming === true || body.streaming === 'true',
+    wantsStream: isStreamingValue(body.streaming),
     history: readHistory(body.history),
     overrideConfig: body.overrideConfig ?? undefined,
     ...(body.form ? { form: body.form } : {}),

@@ -25,7 +25,9 @@ interface Operation {
 }
 
 /** How a route writes its errors: the name of the schema they have. */
-export type ErrorForm = 'Problem' | 'OpenAiError'
+export type ErrorForm = 'Problem' | 'OpenAiError' | 'FlowiseError'
+
+const ERROR_FORMS: readonly ErrorForm[] = ['Problem', 'OpenAiError', 'FlowiseError']
 
 /** What the document says of an error status. */
 export interface ErrorText {
@@ -55,9 +57,9 @@ export function completeDocument(paths: object, errorTextOf: (status: number, fo
       }
       for (const [status, reply] of Object.entries(operation.responses ?? {})) {
         const content = reply.content?.['application/json']
-        const form = /\/(Problem|OpenAiError)$/.exec(content?.schema?.$ref ?? '')?.[1]
+        const form = ERROR_FORMS.find((name) => content?.schema?.$ref?.endsWith(`/${name}`))
         if (content && form === 'Problem') describeProblem(reply, content, path, errorTextOf(+status, form))
-        else if (content && form === 'OpenAiError') describeError(reply, content, path, errorTextOf(+status, form))
+        else if (content && form) describeError(reply, content, path, errorTextOf(+status, form))
         else for (const one of structured(reply.content)) one.example ??= note(status, exampleOf(one.schema ?? {}))
       }
     }

@@ -26,7 +26,8 @@ interface Document {
 }
 
 /** Who has no token yet, and who asks as Flowise's own clients do; everything else needs a bearer. */
-const PUBLIC = ['auth.login', 'auth.refresh', 'chatflows.streaming']
+const PUBLIC = ['auth.login', 'auth.refresh', 'chatflows.streaming', 'flowise.ping']
+const FLOWISES = ['predictions.flowise', 'predictions.abort', 'chatflows.streaming']
 
 const { request } = await buildTestApp(t)
 const document: Document = (await request('GET', '/openapi.json')).json()
@@ -37,6 +38,11 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 /** Its clients know no problems, and no 422. */
 function isOpenAi(path: string): boolean {
   return path.startsWith('/v1/')
+}
+
+/** Where Flowise has its API, its clients show what they find in one of these members. */
+function isFlowises({ operationId, tags }: Operation): boolean {
+  return tags.includes('flowise') || FLOWISES.includes(operationId)
 }
 
 /** All places with a schema and maybe an example, each with a name. */
@@ -91,14 +97,15 @@ t.test('every operation says what it is, who may use it and what it can answer',
   }
 })
 
-t.test('errors are problems, with their codes, or what OpenAI has instead', async (t) => {
+t.test('errors are problems, with their codes, or what OpenAI and Flowise have instead', async (t) => {
   for (const { name, path, operation } of operations)
     for (const [status, { description, content }] of Object.entries(operation.responses)) {
       if (Number(status) < 400 || (operation.operationId === 'service.ready' && status === '503')) continue
       t.match(description, /^[a-z_]+(, [a-z_]+)*$/, `${name} ${status}`)
       const problem = { 'application/problem+json': { example: { status: Number(status), code: String } } }
       const error = { 'application/json': { example: { error: { message: String, type: String, code: String } } } }
-      t.match(content, isOpenAi(path) ? error : problem, name)
+      const flowises = { 'application/json': { example: { message: String, error: String, code: String } } }
+      t.match(content, isOpenAi(path) ? error : isFlowises(operation) ? flowises : problem, name)
     }
 })
 

@@ -1,18 +1,22 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Id, responses, Type } from '../../../src/schema.ts'
+import { ChatflowParams } from '../../../src/chatflows/schemas.ts'
+import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
+import { Type } from '../../../src/schema.ts'
 
 /** Flowise's own way to ask whether a chatflow streams, for clients made for Flowise: they ask it without a token. */
 const routes: FastifyPluginAsyncTypebox = async function chatflowsStreaming(app) {
+  app.setErrorHandler(app.sendFlowiseError)
+
   app.get(
     '/chatflows-streaming/:chatflow_id',
     {
-      config: { access: 'public' },
+      config: { access: 'public', scope: 'embed' },
       schema: {
         operationId: 'chatflows.streaming',
         summary: "Flowise's own path: whether a chatflow streams; one that is not known does",
         tags: ['predictions'],
-        params: Type.Object({ chatflow_id: Id }),
-        response: responses(Type.Object({ isStreaming: Type.Boolean() }), 500)
+        params: ChatflowParams,
+        response: { 200: Type.Object({ isStreaming: Type.Boolean() }), ...flowiseErrors(500) }
       }
     },
     async (request) => {

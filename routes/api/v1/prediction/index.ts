@@ -4,11 +4,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { chatOwnerOf, identityOf } from '../../../../src/auth/identity.ts'
 import { AppError } from '../../../../src/errors.ts'
+import { flowiseErrors } from '../../../../src/flowise/failure-form.ts'
 import { readFlowiseForm } from '../../../../src/flowise/multipart.ts'
 import { type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
 import { UploadBody } from '../../../../src/flowise/uploads.ts'
 import { readForm } from '../../../../src/multipart.ts'
-import { Id, Members, Nullable, problems, Type } from '../../../../src/schema.ts'
+import { Id, Members, Nullable, Type } from '../../../../src/schema.ts'
 
 const optional = <T extends Parameters<typeof Nullable>[0]>(schema: T) => Type.Optional(Nullable(schema))
 const Anything = Type.Object({}, { additionalProperties: true })
@@ -46,10 +47,11 @@ const schema = {
   body: Body,
   response: {
     200: {
-      description: "Flowise's answer, reduced to what the chatflow allows",
+      description:
+        "Flowise's answer, reduced to what the chatflow allows; a failure before a stream is a stream of `error` and `end`",
       content: { 'application/json': { schema: Anything }, 'text/event-stream': { schema: Type.String() } }
     },
-    ...problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503)
+    ...flowiseErrors(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503)
   }
 }
 
@@ -59,6 +61,7 @@ const kRequest = Symbol('request')
 /** Flowise's own path through the proxy plugin; its transport is the gateway's one way to Flowise. */
 const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
   const { bodyBytes, uploads: maxFiles } = app.config.limits
+  app.setErrorHandler(app.sendFlowiseError)
   app.addContentTypeParser(
     'multipart/form-data',
     { parseAs: 'buffer' },
