@@ -13,7 +13,7 @@ import { newKey } from './key-text.ts'
 export type NewApiKey = Pick<
   ApiKeyRow,
   'userId' | 'name' | 'description' | 'scopes' | 'chatflowIds' | 'budgetMicro' | 'requestsPerMinute'
-> & { expiresAt: number | undefined }
+> & { lifeMs: number | undefined }
 
 /** What can be changed of a key; absent members stay. */
 export type KeyChange = Partial<Pick<ApiKeyRow, 'name' | 'description' | 'budgetMicro' | 'requestsPerMinute'>>
@@ -99,12 +99,13 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
 
   return {
     get,
-    async create({ expiresAt, ...wanted }, record) {
+    async create({ lifeMs, ...wanted }, record) {
       for (let tries = 0; tries <= MAX_KEYS; tries++) {
         const { id, text, hash: secretHash, preview } = newKey(ids)
         const place = await freePlace(wanted.userId)
-        const made = { id, secretHash, preview, place, createdAt: clock.now(), lastUsedAt: 0 }
-        const row: ApiKeyRow = { ...wanted, ...made, ...(expiresAt === undefined ? {} : { expiresAt }) }
+        const createdAt = clock.now()
+        const life = lifeMs === undefined ? {} : { expiresAt: createdAt + lifeMs }
+        const row: ApiKeyRow = { ...wanted, id, secretHash, preview, place, createdAt, ...life, lastUsedAt: 0 }
         if (!(await rows.insert(row, record(null, row)))) continue
         // The key first: it is nobody's until its text is told, while a budget without a key would stay for ever.
         if (row.budgetMicro !== null) await budgets.set(row.userId, budgetOf(id), row.budgetMicro)

@@ -87,7 +87,7 @@ export default (async function apiKeyRoutes(app) {
           chatflowIds,
           budgetMicro: microOf(budget),
           requestsPerMinute: perMinute ?? null,
-          expiresAt: days ? app.clock.now() + days * 24 * HOUR_MS : undefined
+          lifeMs: days ? days * 24 * HOUR_MS : undefined
         },
         app.recordKeysOf(request)
       )
