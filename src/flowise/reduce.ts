@@ -34,8 +34,17 @@ function reduceAction(data: unknown): unknown {
   return {
     ...pick(data, ['id', 'mapping', 'elements']),
     ...(isRecord(mapping) ? { mapping: reduceMapping(mapping) } : {}),
-    // The node's own input stands beside its id here: messages and prompts. The id is what resuming needs.
-    ...(isRecord(data.data) ? { data: pick(data.data, ['nodeId', 'nodeLabel']) } : {})
+    ...(isRecord(data.data) ? { data: reduceStop(data.data) } : {})
+  }
+}
+
+/** The node's own input stands beside its id here: messages and prompts. Resuming needs the id, and whether to ask for a comment. */
+function reduceStop(data: Record<string, unknown>): Record<string, unknown> {
+  const { input } = data
+  const isCommented = isRecord(input) && input.humanInputEnableFeedback === true
+  return {
+    ...pick(data, ['nodeId', 'nodeLabel']),
+    ...(isCommented ? { input: { humanInputEnableFeedback: true } } : {})
   }
 }
 

@@ -10,7 +10,7 @@ import { framesOf, jsonOf } from './frames.ts'
 
 /** Prompts, base URLs, keys, tool inputs, provider texts and Flowise's ids, as they stand in the recordings. */
 const SECRETS =
-  /sk-fake|openAIApiKey|basepath|127\.0\.0\.1|ModelConfig|chatHistory|"input"|"output"|"messages"|toolInput|aborted|terminated|Incorrect API key|Unauthorized|401|Troubleshooting|chatId|sessionId|chatMessageId|memoryType|executionId/
+  /sk-fake|openAIApiKey|basepath|127\.0\.0\.1|ModelConfig|chatHistory|"input":(?!{"humanInputEnableFeedback":true})|"output"|"messages"|toolInput|aborted|terminated|Incorrect API key|Unauthorized|401|Troubleshooting|chatId|sessionId|chatMessageId|memoryType|executionId/
 const ALL = [
   'agentFlowExecutedData',
   'action',
@@ -128,7 +128,9 @@ t.test("a stranger's widget gets its bubble, its Stop button and its approval bu
     shown('74-human-1-stream'),
     new Set(['agentFlowEvent', 'nextAgentFlow', 'agentFlowExecutedData', 'token', 'action', undefined])
   )
-  const approval = { action: { mapping: { approve: 'Proceed' }, data: { nodeId: 'humanInputAgentflow_0' } } }
+  // Without the one member of the node's input it asks for no comment.
+  const stopped = { nodeId: 'humanInputAgentflow_0', input: { humanInputEnableFeedback: true } }
+  const approval = { action: { mapping: { approve: 'Proceed' }, data: stopped } }
   t.match(flowiseMetadata(metadataOf(framesOf('74-human-1-stream'))), { question: 'start', ...approval })
   t.strictSame(Object.keys(flowiseResult(record(jsonOf('07-nonstream-agentflow-llm')))), [
     'text',
