@@ -158,3 +158,74 @@ t.test('a failure in the middle of a stream is an error, not a short answer', as
   t.notMatch(JSON.stringify(error), 'buildChatflow', 'what Flowise said stays here')
   await settled(t, gateway, gateway.user.id)
 })
+
+t.test('the signs of life in a silence disturb no client', async (t) => {
+  const gateway = await start(t, { SSE_PING_SECONDS: '0.05' })
+  const seen = Promise.withResolvers<void>()
+  const listening = new OpenAI({
+    baseURL: `${gateway.url}/v1`,
+    apiKey: gateway.user.token,
+    async fetch(input, init) {
+      const reply = await fetch(input, init)
+      const decoder = new TextDecoderStream()
+      const [mine, theirs] = (reply.body ?? new ReadableStream()).tee()
+      void (async () => {
+        let text = ''
+        for await (const piece of mine.pipeThrough(decoder)) {
+          text += piece
+          if (/^: ping$/m.test(text)) seen.resolve()
+        }
+      })()
+      return new Response(theirs, reply)
+    }
+  })
+  gateway.standIn.next({
+    events: [
+      ['token', 'Hello '],
+      ['token', 'again'],
+      ['metadata', {}]
+    ],
+    gates: { 1: 'more' }
+  })
+  const stream = await listening.chat.completions.create({ ...ask('hi'), stream: true })
+  const chunks = all(stream)
+  await seen.promise
+  gateway.standIn.gate('more').open()
+  t.equal((await chunks).map(({ choices }) => choices[0]?.delta.content ?? '').join(''), 'Hello again')
+})
+
+t.test('an image goes with the question', async (t) => {
+  const { openai, standIn } = await start(t)
+  const url =
+    'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+  const content = [
+    { type: 'text' as const, text: 'What is this?' },
+    { type: 'image_url' as const, image_url: { url, detail: 'low' as const } }
+  ]
+  const reply = await openai.chat.completions.create({ model: echo, messages: [{ role: 'user', content }] })
+  t.ok(reply.choices[0]?.message.content)
+  t.match(standIn.predictions.at(-1)?.body, { question: 'What is this?', uploads: [{ data: url, mime: 'image/png' }] })
+})
+
+t.test('what only tunes a model is taken and ignored', async (t) => {
+  const { openai } = await start(t)
+  const reply = await openai.chat.completions.create({
+    ...ask('hi'),
+    temperature: 0.2,
+    top_p: 1,
+    max_tokens: 5,
+    max_completion_tokens: 5,
+    seed: 7,
+    stop: ['x'],
+    presence_penalty: 1,
+    frequency_penalty: 1,
+    logit_bias: { 1: 2 },
+    user: 'somebody',
+    store: true,
+    reasoning_effort: 'low',
+    parallel_tool_calls: false,
+    tool_choice: 'none',
+    response_format: { type: 'text' }
+  })
+  t.match(reply.choices[0]?.message.content, 'hi')
+})
