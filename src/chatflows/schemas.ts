@@ -114,6 +114,26 @@ export const ChatbotConfigBody = Type.Unsafe<Record<string, unknown>>({
   description: 'colours, texts, starter prompts and switches, as far as they are configured'
 })
 
+/** The same for Flowise's widget; the members are those of widget-config.ts. */
+export const WidgetConfigBody = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'the same, what may be uploaded, and in `flowData` a JSON text with the form at the start'
+})
+
+/** What files a chatflow takes, as Flowise says it. */
+export const ChatflowUploadsBody = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  properties: {
+    isSpeechToTextEnabled: { type: 'boolean' },
+    isImageUploadAllowed: { type: 'boolean' },
+    isRAGFileUploadAllowed: { type: 'boolean' },
+    imgUploadSizeAndTypes: { type: 'array', items: { type: 'object', additionalProperties: true } },
+    fileUploadSizeAndTypes: { type: 'array', items: { type: 'object', additionalProperties: true } }
+  }
+})
+
 /** What a sync did. */
 export const SyncBody = Members({
   total_fetched: Type.Integer(),

@@ -65,7 +65,11 @@ export function createCall(agent: Agent, address: FlowiseAddress, clock: Clock):
     try {
       const reply = await open({ method, path, accept: 'application/json', body, signal: ended })
       hasHead = true
-      return { status: reply.status, contentType: reply.contentType, text: await readText(reply.body, maxBytes) }
+      return {
+        status: reply.status,
+        contentType: reply.contentType,
+        text: (await readBytes(reply.body, maxBytes)).toString()
+      }
     } catch (error) {
       throw toAppError(deadline.signal.aborted ? deadline.signal.reason : error, hasHead ? 'upstream_error' : undefined)
     } finally {
@@ -137,7 +141,8 @@ function isProtocolError(error: unknown): boolean {
   return error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError
 }
 
-async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+/** A body to its end. @throws upstream_too_large */
+export async function readBytes(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   // Leaving the loop by an exception destroys the body, and with it the connection.
@@ -146,5 +151,5 @@ async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<
     if (bytes > maxBytes) throw new AppError('upstream_too_large')
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return Buffer.concat(chunks)
 }

@@ -3,9 +3,11 @@ import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type Call, createCall, isJson, type Reply, readAddress, readJson, segment } from './call.ts'
 import { createEligibility, type Eligibility } from './eligibility.ts'
+import { createIcons, type Icon } from './icons.ts'
 import { isRecord, parseJson } from './json.ts'
 import { readListing } from './listing.ts'
 import { createPredict, type Predict } from './predict.ts'
+import { createRemembered } from './remembered.ts'
 import { createSurfaceCalls, type SurfaceCalls } from './surface-calls.ts'
 
 export type { PredictOptions, UpstreamCall, UpstreamHandler } from './predict.ts'
@@ -35,7 +37,7 @@ export interface FlowiseClientOptions {
 export interface FlowiseClient extends SurfaceCalls {
   /** @throws upstream_unavailable, upstream_timeout or upstream_error unless Flowise says it is there */
   ping(): Promise<void>
-  /** Undefined if it does not say. */
+  /** Remembered for at most a minute; undefined if it does not say. */
   version(): Promise<string | undefined>
   /** @throws upstream_error whatever went wrong, on any page; never a part of the list */
   listChatflows(): Promise<unknown[]>
@@ -43,6 +45,8 @@ export interface FlowiseClient extends SurfaceCalls {
   isStreaming(chatflowId: string): Promise<Eligibility>
   /** The public configuration; empty when there is none. @throws chatflow_not_found and the upstream codes */
   chatbotConfig(chatflowId: string): Promise<Record<string, unknown>>
+  /** Remembered for at most a minute; undefined for a name without a picture. @throws the upstream codes */
+  nodeIcon(name: string): Promise<Icon | undefined>
   /** The stored text of an answer; undefined if there is none or it cannot be read. */
   messageText(chatflowId: string, messageId: string): Promise<string | undefined>
   /** Asks to stop a run; best effort. True if Flowise answered, which proves nothing. */
@@ -74,20 +78,28 @@ export function createFlowiseClient(options: FlowiseClientOptions): FlowiseClien
   const tell = (method: 'PUT' | 'DELETE', path: () => string): Promise<boolean> =>
     attempt(call, { method, path, timeoutMs: shortTimeoutMs, maxBytes: maxAnswerBytes })
 
+  const version = createRemembered({
+    clock,
+    ttlMs: 60_000,
+    maxEntries: 1,
+    async lookup() {
+      const said = readJson(await get('/version'))
+      return isRecord(said) && typeof said.version === 'string' ? said.version : undefined
+    }
+  })
+
   return {
     async ping() {
       const reply = await call({ method: 'GET', path: '/ping', timeoutMs: shortTimeoutMs, maxBytes: maxAnswerBytes })
       if (reply.status !== 200 || reply.text.trimStart().startsWith('<')) throw unexpected(reply)
     },
-    async version() {
-      const said = readJson(await get('/version'))
-      return isRecord(said) && typeof said.version === 'string' ? said.version : undefined
-    },
+    version: () => version(''),
     listChatflows: () => listChatflows(get, maxListingBytes),
     isStreaming: createEligibility({ clock, ttlMs: 60_000, maxEntries: 1000, lookup: (id) => askEligibility(get, id) }),
     async chatbotConfig(chatflowId) {
       return toConfig(await get(`/public-chatbotConfig/${segment(chatflowId)}`))
     },
+    nodeIcon: createIcons(agent, address, { clock, timeoutMs: firstByteTimeoutMs }),
     messageText: (chatflowId, messageId) => findMessageText(get, chatflowId, messageId),
     abort: (chatflowId, chatId) => tell('PUT', () => `/chatmessage/abort/${segment(chatflowId)}/${segment(chatId)}`),
     forget: (chatflowId, { chatId, sessionId }) =>

@@ -1,0 +1,76 @@
+import type { Agent } from 'undici'
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import { createOpen, type FlowiseAddress, readBytes, segment, toAppError } from './call.ts'
+import { createRemembered } from './remembered.ts'
+
+/** A small picture; the type is what its bytes are, whatever Flowise calls them. */
+export interface Icon {
+  mime: 'image/svg+xml' | 'image/png' | 'image/jpeg' | 'image/webp' | 'image/gif'
+  bytes: Buffer
+}
+
+export interface IconOptions {
+  clock: Clock
+  timeoutMs: number
+}
+
+const MAX_BYTES = 262_144
+const TTL_MS = 60_000
+const MAX_ICONS = 200
+const MAX_HEAD = 4096
+
+const SIGNATURES: readonly [Icon['mime'], RegExp][] = [
+  ['image/png', /^\x89PNG\r\n\x1a\n/],
+  ['image/jpeg', /^\xff\xd8\xff/],
+  ['image/gif', /^GIF8[79]a/],
+  ['image/webp', /^RIFF.{4}WEBP/s]
+]
+
+/**
+ * Finds the pictures of Flowise's nodes by name; undefined where there is none. They are remembered, and so is that there
+ * is none. The function throws upstream_unavailable, upstream_timeout or upstream_too_large.
+ */
+export function createIcons(
+  agent: Agent,
+  address: FlowiseAddress,
+  { clock, timeoutMs }: IconOptions
+): (name: string) => Promise<Icon | undefined> {
+  const open = createOpen(agent, address)
+  return createRemembered({ clock, ttlMs: TTL_MS, maxEntries: MAX_ICONS, lookup: find })
+
+  async function find(name: string): Promise<Icon | undefined> {
+    const slow = new AbortController()
+    const cancel = clock.after(timeoutMs, () => slow.abort(new AppError('upstream_timeout')))
+    try {
+      const path = `/node-icon/${segment(name)}`
+      const { status, body } = await open({ method: 'GET', path, accept: 'image/*', signal: slow.signal })
+      const bytes = await readBytes(body, MAX_BYTES)
+      const mime = mimeOf(bytes)
+      return status === 200 && mime !== undefined ? { mime, bytes } : undefined
+    } catch (error) {
+      throw toAppError(slow.signal.aborted ? slow.signal.reason : error)
+    } finally {
+      cancel()
+    }
+  }
+}
+
+/** Undefined for what is no picture: Flowise answers many an address with a page. */
+function mimeOf(bytes: Buffer): Icon['mime'] | undefined {
+  const head = bytes.toString('latin1', 0, MAX_HEAD)
+  const known = SIGNATURES.find(([, signature]) => signature.test(head))?.[0]
+  return known ?? (isSvg(head.replace(/^\xef\xbb\xbf/, '')) ? 'image/svg+xml' : undefined)
+}
+
+/** True if the first element is `svg`: declarations and comments may stand before it. */
+function isSvg(head: string): boolean {
+  let rest = head.trimStart()
+  while (rest.startsWith('<?') || rest.startsWith('<!')) {
+    const end = rest.startsWith('<!--') ? '-->' : '>'
+    const at = rest.indexOf(end)
+    if (at < 0) return false
+    rest = rest.slice(at + end.length).trimStart()
+  }
+  return /^<svg[\s>]/.test(rest)
+}
