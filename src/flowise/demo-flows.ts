@@ -169,13 +169,31 @@ function node(nodeId: string, nodeLabel: string, inside: Record<string, unknown>
   return { nodeId, nodeLabel, data, previousNodeIds, status: 'FINISHED' }
 }
 
+/** Nodes that have a picture. */
+export const DEMO_NODES: readonly string[] = ['startAgentflow', 'llmAgentflow', 'chatOpenAI']
+
+/** What files its chatflows take: none. */
+export const DEMO_UPLOADS = {
+  isSpeechToTextEnabled: false,
+  isImageUploadAllowed: false,
+  isRAGFileUploadAllowed: false,
+  imgUploadSizeAndTypes: [],
+  fileUploadSizeAndTypes: []
+}
+
 /** The row that a real Flowise lists for a chatflow: with the graph, prompts and keys included. */
 export function demoRow(flow: DemoFlow): Record<string, unknown> {
   const inputs = {
     systemMessagePrompt: 'You are the secret system prompt of the demo.',
     openAIApiKey: 'demo-model-key'
   }
-  const graph = { nodes: [{ id: 'chatOpenAI_0', type: 'customNode', data: { name: 'chatOpenAI', inputs } }], edges: [] }
+  const model = { id: 'chatOpenAI_0', type: 'customNode', data: { name: 'chatOpenAI', inputs } }
+  const start = {
+    id: 'startAgentflow_0',
+    type: 'agentFlow',
+    data: { name: 'startAgentflow', inputs: { startInputType: 'chatInput', startState: inputs } }
+  }
+  const graph = { nodes: flow.type === 'AGENTFLOW' ? [start, model] : [model], edges: [] }
   return {
     id: flow.id,
     name: flow.name,

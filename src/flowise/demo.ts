@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type Clock, createSystemClock } from '../clock.ts'
 import { createIds, type Ids } from '../ids.ts'
-import { DEMO_FLOWS, demoConfig, demoRow } from './demo-flows.ts'
+import { DEMO_FLOWS, DEMO_NODES, DEMO_UPLOADS, demoConfig, demoRow } from './demo-flows.ts'
 import { createDemoMemory } from './demo-memory.ts'
 import { createDemoRuns, problem, sendJson } from './demo-run.ts'
 import { isRecord, parseJson } from './json.ts'
@@ -76,7 +76,9 @@ export function createDemoHandler({
       else if (route === 'GET version') sendJson(response, 200, { version: '3.1.4' })
       else if (route === 'GET chatflows') sendJson(response, 200, DEMO_FLOWS.map(demoRow))
       else if (route === 'GET chatflows-streaming') sendEligibility(response, id)
+      else if (route === 'GET chatflows-uploads') sendUploads(response, id)
       else if (route === 'GET public-chatbotConfig') sendConfig(response, id)
+      else if (route === 'GET node-icon') sendIcon(response, id)
       else if (route === 'POST prediction') predict(response, id, body)
       else if (route === 'PUT chatmessage' && id === 'abort') {
         runs.abort(second, third)
@@ -116,8 +118,28 @@ function sendConfig(response: ServerResponse, id: string): void {
   const flow = DEMO_FLOWS.find((candidate) => candidate.id === id)
   const message = `Error: chatflowsService.getSinglePublicChatbotConfig - Chatflow ${id} not found`
   if (!flow) return sendJson(response, 500, problem(500, message))
-  const uploads = { isSpeechToTextEnabled: false, isImageUploadAllowed: false, isRAGFileUploadAllowed: false }
-  sendJson(response, 200, { ...demoConfig(flow), uploads, flowData: demoRow(flow).flowData, isTTSEnabled: false })
+  sendJson(response, 200, {
+    ...demoConfig(flow),
+    uploads: DEMO_UPLOADS,
+    flowData: demoRow(flow).flowData,
+    isTTSEnabled: false
+  })
+}
+
+function sendUploads(response: ServerResponse, id: string): void {
+  const message = `Error: chatflowsService.checkIfChatflowIsValidForUploads - Chatflow ${id} not found`
+  if (DEMO_FLOWS.some((candidate) => candidate.id === id)) sendJson(response, 200, DEMO_UPLOADS)
+  else sendJson(response, 500, problem(500, message))
+}
+
+function sendIcon(response: ServerResponse, name: string): void {
+  if (!DEMO_NODES.includes(name))
+    return sendJson(response, 500, problem(500, `Error: nodesService.getSingleNodeIcon - Node ${name} not found`))
+  response
+    .writeHead(200, { 'Content-Type': 'image/svg+xml', 'Cache-Control': 'public, max-age=0' })
+    .end(
+      '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="12" fill="#64748b"/></svg>'
+    )
 }
 
 function sendText(response: ServerResponse, body: string): void {
