@@ -214,6 +214,26 @@ t.test("a repaired stream on Flowise's path, byte for byte, and what it costs", 
   await settled(t, gateway, gateway.user.id)
 })
 
+t.test('a repaired stream in the form of OpenAI', async (t) => {
+  const gateway = await start(t)
+  for (const wanted of CASES) {
+    gateway.order(wanted)
+    const body = { model: echo, messages: [{ role: 'user', content: 'q' }], stream: true }
+    const { text } = await gateway.ask('/v1/chat/completions', body)
+    const lines = text.split('\n\n').filter((line) => line.startsWith('data: '))
+    const chunks = lines
+      .filter((line) => line !== 'data: [DONE]')
+      .map((line) => JSON.parse(line.slice('data: '.length)))
+    const said = chunks.map(({ choices }) => choices?.[0]?.delta.content ?? '').join('')
+    t.equal(said, wanted.isCharged ? 'Grüße 🙂' : '', wanted.name)
+    t.equal(chunks.at(-1)?.error?.code, wanted.error && failureOf(wanted).code, wanted.name)
+    t.equal(lines.filter((line) => line === 'data: [DONE]').length, wanted.error === undefined ? 1 : 0, wanted.name)
+    const remaining = gateway.pay(wanted.isCharged)
+    t.equal(chunks.at(-1)?.gateway.credits_remaining, remaining, wanted.name)
+  }
+  await settled(t, gateway, gateway.user.id)
+})
+
 t.test('whoever ended without saying so gets another conversation at Flowise next time', async (t) => {
   const gateway = await start(t)
   const chatIds = async (body: string, end: Fault['end']) => {
