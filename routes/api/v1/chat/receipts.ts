@@ -10,7 +10,7 @@ export default (async function receiptRoutes(app) {
   app.get(
     '/receipts/:id',
     {
-      config: { access: 'user', scope: 'read' },
+      config: { access: 'user', scope: ['read', 'chat'] },
       schema: {
         operationId: 'receipts.get',
         summary: 'What a prediction of yours used and cost, also while it runs and after its conversation is deleted',
