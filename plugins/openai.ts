@@ -69,22 +69,12 @@ export default fp(
       stream.close(() => text + closing(dialect, result))
     })
 
-    app.decorate('sendOpenAiError', function sendOpenAiError(thrown, request, reply) {
-      const error = toAppError(thrown)
-      logFailure(error, request)
-      const { detail } = JSON.parse(prepareProblem(error, request, reply))
-      // OpenAI has no 422, and its clients take it for something else.
-      if (error.kind === 'invalid') reply.code(BAD_REQUEST)
-      const isSent = request.exchange?.isSent === true
-      const isReplay = request.replay !== null && request.replay !== undefined
-      if (isRepeatHarmful(error, { isSent, isReplay })) reply.header('x-should-retry', 'false')
-      return reply.type('application/json').send(JSON.stringify(openAiError(error, detail)))
-    })
+    app.decorate('sendOpenAiError', sendOpenAiError)
 
     await app.register(
       async function elsewhere(scope) {
-        scope.setErrorHandler(app.sendOpenAiError)
-        scope.setNotFoundHandler((request, reply) => app.sendOpenAiError(new AppError('not_found'), request, reply))
+        scope.setErrorHandler(sendOpenAiError)
+        scope.setNotFoundHandler((request, reply) => sendOpenAiError(new AppError('not_found'), request, reply))
       },
       { prefix: '/v1' }
     )
@@ -116,6 +106,24 @@ export default fp(
   },
   { name: 'openai', dependencies: ['answers', 'prediction', 'prediction-stream', 'problem', 'guard'] }
 )
+
+/** Whether an address is one of those where errors have OpenAI's form, also when there is no route for it. */
+export function isOpenAiUrl(url: string): boolean {
+  return /^\/v1(?:[/?]|$)/.test(url)
+}
+
+/** Logs an error and answers as clients made for OpenAI read it. */
+export function sendOpenAiError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = toAppError(thrown)
+  logFailure(error, request)
+  const { detail } = JSON.parse(prepareProblem(error, request, reply))
+  // OpenAI has no 422, and its clients take it for something else.
+  if (error.kind === 'invalid') reply.code(BAD_REQUEST)
+  const { exchange, replay = null } = request
+  if (isRepeatHarmful(error, { isSent: exchange?.isSent === true, isReplay: replay !== null }))
+    reply.header('x-should-retry', 'false')
+  return reply.type('application/json').send(JSON.stringify(openAiError(error, detail)))
+}
 
 function tokenOf(dialect: ReturnType<typeof createOpenAiDialect>, { text }: PredictionResult): string {
   return text === '' ? '' : dialect.event('token', createFrame('token', text).json)

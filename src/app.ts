@@ -34,7 +34,7 @@ import history from '../plugins/history.ts'
 import leads from '../plugins/leads.ts'
 import lifecycle from '../plugins/lifecycle.ts'
 import metrics from '../plugins/metrics.ts'
-import openai from '../plugins/openai.ts'
+import openai, { isOpenAiUrl, sendOpenAiError } from '../plugins/openai.ts'
 import openapi from '../plugins/openapi.ts'
 import parsing from '../plugins/parsing.ts'
 import permissions from '../plugins/permissions.ts'
@@ -109,8 +109,10 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     genReqId: requestIdOf,
     rewriteUrl: (request) => canonicalUrl(takeEmbedToken(request)),
     // No hook runs for these two: the address cannot be read, or the bytes are no HTTP.
-    frameworkErrors: (error, request, reply) =>
-      void sendProblem(toAppError(error), request, reply.headers({ ...standing, 'x-request-id': request.id })),
+    frameworkErrors(error, request, reply) {
+      const send = isOpenAiUrl(request.originalUrl) ? sendOpenAiError : sendProblem
+      send(toAppError(error), request, reply.headers({ ...standing, 'x-request-id': request.id }))
+    },
     clientErrorHandler: (error, socket) =>
       answerBrokenRequest(error, socket, { ...standing, 'x-request-id': parts.ids.uuid() }),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1024 },

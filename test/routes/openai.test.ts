@@ -156,6 +156,8 @@ t.test('every refusal has the form that clients read, before and behind the rout
     [401, 'not_authenticated', await post({ body: {} })],
     [401, 'not_authenticated', await request('GET', '/v1/models')],
     [404, 'not_found', await request('GET', '/v1/engines', { token: user.token })],
+    [404, 'not_found', await request('GET', `/v1/models/${'a'.repeat(2000)}`, { token: user.token })],
+    [400, 'bad_request', await request('GET', '/v1/models/%zz', { token: user.token })],
     [404, 'not_found', await request('DELETE', '/v1/models/x', { token: admin.token })],
     [400, 'malformed_json', await post({ token: user.token, body: '{"model"', headers: json })],
     [415, 'unsupported_media_type', await post({ token: user.token, body: 'x', headers: { 'content-type': 'a/b' } })],
