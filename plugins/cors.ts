@@ -4,13 +4,36 @@ import fp from 'fastify-plugin'
 import { embedTokenOf } from '../src/auth/embed-path.ts'
 import { isListed } from '../src/auth/origins.ts'
 
+/** What clients made for OpenAI tell of themselves; a browser does not send the request unless all are allowed. */
+const OPENAI_HEADERS = [
+  'Arch',
+  'Helper-Method',
+  'Lang',
+  'OS',
+  'Package-Version',
+  'Retry-Count',
+  'Runtime',
+  'Runtime-Version',
+  'Timeout'
+].map((name) => `X-Stainless-${name}`)
+
 const shared: FastifyCorsOptions = {
   methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-  allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'X-Request-Id', 'Last-Event-ID', 'X-API-Key'],
+  allowedHeaders: [
+    'Authorization',
+    'Content-Type',
+    'Idempotency-Key',
+    'X-Request-Id',
+    'Last-Event-ID',
+    'X-API-Key',
+    'X-Session-Id',
+    ...OPENAI_HEADERS
+  ],
   exposedHeaders: [
     'X-Request-Id',
     'X-Gateway-Code',
     'Retry-After',
+    'X-Should-Retry',
     'Link',
     'Idempotency-Replayed',
     'Content-Disposition'

@@ -32,6 +32,15 @@ t.test('a listed origin may call, send its headers and read ours', async (t) => 
   }
 })
 
+t.test('a client made for OpenAI may say in a browser what it is', async (t) => {
+  const { request } = await buildTestApp(t, { env: { CORS_ORIGINS: LISTED } })
+  const { headers } = await request('OPTIONS', '/v1/chat/completions', { headers: preflight(LISTED) })
+  for (const name of ['X-Session-Id', 'X-Stainless-Lang', 'X-Stainless-OS', 'X-Stainless-Retry-Count'])
+    t.match(headers['access-control-allow-headers'], name)
+  const reply = await request('GET', '/v1/models', { headers: { origin: LISTED } })
+  t.match([reply.statusCode, reply.headers['access-control-expose-headers']], [401, 'X-Should-Retry'])
+})
+
 t.test('any other origin gets no allow header', async (t) => {
   const { request } = await buildTestApp(t, { env: { CORS_ORIGINS: LISTED } })
   for (const origin of [OTHER, `${LISTED}.evil.com`, 'null', 'http://chat.example.com']) {
