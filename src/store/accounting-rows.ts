@@ -68,7 +68,14 @@ export const accountingCollections: CollectionSpec[] = [
     indexes: [['holdCount'], ['sendAt']],
     nonNegative: ['held', 'holdCount', 'unsettled', 'committed']
   },
-  { name: 'accounting_entries', indexes: [['accountId', 'at']], appendedFrom: ['accounting_accounts'] },
+  {
+    name: 'accounting_entries',
+    indexes: [
+      ['accountId', 'at'],
+      ['kind', 'at']
+    ],
+    appendedFrom: ['accounting_accounts']
+  },
   {
     name: 'accounting_charges',
     indexes: [

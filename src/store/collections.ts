@@ -251,7 +251,14 @@ export const collections: CollectionSpec[] = [
   { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
   ...fileCollections,
   { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
-  { name: 'ledger_entries', indexes: [['accountId', 'at']], appendedFrom: ['accounts'] },
+  {
+    name: 'ledger_entries',
+    indexes: [
+      ['accountId', 'at'],
+      ['kind', 'at']
+    ],
+    appendedFrom: ['accounts']
+  },
   ...accountingCollections,
   ...surfaceCollections,
   ...keyCollections,
