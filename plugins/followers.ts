@@ -2,8 +2,7 @@ import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
-import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
-import { createOpenHolds } from '../src/credits/open-holds.ts'
+import { toCredits } from '../src/credits/pricing.ts'
 import { AppError } from '../src/errors.ts'
 import { storedStream } from '../src/flowise/stored-stream.ts'
 import { runIdOf } from '../src/ids.ts'
@@ -37,16 +36,14 @@ const PING = ': ping\n'
 /** Clients that come back to a stream, or watch it a second time: from here, from another process, or from the history. */
 export default fp(
   async function followers(app: FastifyInstance) {
-    const { bus, clock, ids, liveStreams: streams, history, store, lifecycle } = app
+    const { bus, clock, ids, liveStreams: streams, history, lifecycle } = app
     const remote = createRemoteStreams({ bus, clock, ids })
-    const hasOpenHold = createOpenHolds(store, app.accounting ? ACCOUNTING_BOOK : LEDGER_BOOK)
-    offerStreams({ bus, clock, streams })
+    offerStreams({ bus, clock, streams, isShown })
     // Its own runs end by themselves; those of other processes go on there.
     lifecycle.drainSignal.addEventListener('abort', remote.close)
 
     app.decorate('followMessage', async function followMessage(request, reply, messageId, after) {
       const question = questionOf(request, { messageId }, after)
-      const { userId } = question
       const live = find(streams, question)
       if (live) return followHere(live, question, reply)
       const running = app.exchanges.get(runIdOf(messageId))
@@ -54,9 +51,11 @@ export default fp(
         throw inProgress()
       const before = await stored(question, messageId)
       // Who has none of it is served as well from here; the rest of what somebody has is only where it ran.
-      if (before?.part === undefined && before && after === undefined) return replay(before, question, request, reply)
+      if (before && before.part === undefined && after === undefined) return replay(before, question, request, reply)
       if (await followElsewhere(question, reply)) return
-      if (await hasOpenHold(userId, runIdOf(messageId))) throw inProgress()
+      const run = await app.receipts.find(messageId)
+      // Credits are held by what runs elsewhere, or died a moment ago.
+      if (run?.userId === question.userId && run.state === 'held') throw inProgress()
       const message = await stored(question, messageId)
       if (!message) throw new AppError('message_not_found')
       return replay(message, question, request, reply)
@@ -75,7 +74,13 @@ export default fp(
       void reply.code(204).send()
     })
 
+    /** An ended stream goes with its conversation. */
+    async function isShown({ buffer, refusal, sessionId, userId }: LiveStream): Promise<boolean> {
+      return !buffer.isEnded || refusal !== undefined || (await history.session(sessionId))?.userId === userId
+    }
+
     async function followHere(live: LiveStream, question: Question, reply: FastifyReply): Promise<void> {
+      if (!(await isShown(live))) throw new AppError('message_not_found')
       if (isRead(live, question)) return void reply.code(204).send()
       watchClient(live, reply)
       await Promise.race([live.begun, closed(reply)])
@@ -103,8 +108,10 @@ export default fp(
       return found !== 'nobody' || reply.raw.destroyed
     }
 
-    function replay(message: MessageRow, { after }: Question, request: FastifyRequest, reply: FastifyReply): void {
-      const { text, lastId } = storedStream({ message, requestId: request.id, statusOf })
+    async function replay(message: MessageRow, { after }: Question, request: FastifyRequest, reply: FastifyReply) {
+      const run = await app.receipts.find(message.id)
+      const receipt = run === undefined ? {} : { credits_charged: toCredits(run.chargedMicro) }
+      const { text, lastId } = storedStream({ message, requestId: request.id, receipt, statusOf })
       if (after === lastId) return void reply.code(204).send()
       void reply.headers(SSE_HEADERS).send(text)
     }
@@ -120,7 +127,7 @@ export default fp(
       return createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
     }
   },
-  { name: 'followers', dependencies: ['answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'accounting'] }
+  { name: 'followers', dependencies: ['answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'usage'] }
 )
 
 function questionOf(request: FastifyRequest, wanted: Wanted, after?: number): Question {

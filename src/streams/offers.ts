@@ -14,15 +14,28 @@ interface Conversation {
   stop(): void
 }
 
+export interface OfferOptions {
+  bus: Bus
+  clock: Clock
+  streams: LiveStreams
+  /** False for one whose conversation has been deleted. */
+  isShown: (stream: LiveStream) => Promise<boolean>
+}
+
 /** Lets clients of other processes follow the streams of this one. */
-export function offerStreams({ bus, clock, streams }: { bus: Bus; clock: Clock; streams: LiveStreams }): void {
+export function offerStreams({ bus, clock, streams, isShown }: OfferOptions): void {
   const conversations = new Map<string, Conversation>()
 
   bus.subscribe(LETTERS.ask, (message) => {
     const ask: Ask = JSON.parse(message)
     if (ask.from === bus.instance || conversations.has(ask.id)) return
     const stream = find(streams, ask.question)
-    if (stream) converse(ask, stream)
+    // Who gets no answer looks into the history.
+    if (stream)
+      isShown(stream).then(
+        (isIt) => isIt && converse(ask, stream),
+        () => {}
+      )
   })
   bus.subscribe(LETTERS.stay, (id) => conversations.get(id)?.stay())
   bus.subscribe(LETTERS.leave, (id) => conversations.get(id)?.stop())

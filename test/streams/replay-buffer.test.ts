@@ -8,7 +8,7 @@ const frame = (id: number, event: string, data: unknown) =>
 const tokenFrame = (id: number, text: string) => frame(id, 'token', text)
 
 /** A buffer with a run that speaks into it. */
-function start({ maxBytes = 2000, roomBytes = 1_000_000, spare = () => false, maxText = 1_000_000 } = {}) {
+function start({ maxBytes = 2000, roomBytes = 1_000_000, spare = (): boolean => false, maxText = 1_000_000 } = {}) {
   const room = createRoom(roomBytes, spare)
   const told = { text: '', isTruncated: false }
   const buffer = createReplayBuffer({ told, tokenFrame, room, maxBytes })
@@ -116,7 +116,7 @@ t.test('the room is given back, and taken from the ended first', async (t) => {
   t.equal(buffer.read(buffer.lastId, 100), undefined, 'who has all of it misses nothing')
 })
 
-t.test('whoever comes when, with whatever: text is whole, ids rise, nothing comes twice', async (t) => {
+t.test('whoever comes when, with whatever: text is whole, ids rise, nothing comes twice', async () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('say' as const), size: fc.nat(300) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('show' as const), size: fc.nat(600) }) },

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { settled, stored, textOf } from '../prediction/tools.ts'
-import { lastIdOf, messageIdOf, startResumable, untilIdle, wholeEvents } from './resume.ts'
+import { heard, lastIdOf, messageIdOf, startResumable, untilIdle, wholeEvents } from './resume.ts'
 
 const HALVES = [
   ['start', ''],
@@ -44,7 +44,7 @@ t.test('it goes on without anybody, and the answer is there for whoever comes la
   t.match(await stored(gateway).messages(), [{ role: 'user' }, { content: 'half rest', status: 'complete' }])
   const messageId = messageIdOf(before)
   const rest = await resume(messageId, { after: lastIdOf(before) }).ended
-  t.equal(textOf(before + rest), 'half rest')
+  t.equal(heard(before, rest ?? ''), 'half rest')
   const whole = await resume(messageId).ended
   t.equal(whole, before + rest, 'and all of it, byte for byte')
   const again = resume(messageId, { after: lastIdOf(whole) })

@@ -35,7 +35,17 @@ export function messageIdOf(text: string): string {
   return String(first?.data.message_id)
 }
 
-/** As `until`, over the events of a stream that may take some steps to come to it. */
+/** The text that a client has that read these one after the other: a stream that begins anew replaces what it had. */
+export function heard(...texts: string[]): string {
+  let said = ''
+  for (const { event, data } of texts.flatMap(wholeEvents)) {
+    if (event === 'session_id') said = ''
+    if (event === 'token') said += String(data.data)
+  }
+  return said
+}
+
+/** Waits until nothing runs in the gateway, whatever begins meanwhile. */
 export async function untilIdle({ app }: Pick<TestApp, 'app'>): Promise<void> {
   while (app.exchanges.size > 0) await Promise.all([...app.exchanges.values()].map(({ concluded }) => concluded))
 }
