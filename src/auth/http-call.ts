@@ -1,6 +1,7 @@
 import { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { readBytes, within } from '../short-call.ts'
 
 export interface HttpRequest {
   method: 'GET' | 'POST'
@@ -44,9 +45,9 @@ export function createHttpCaller(clock: Clock): HttpCaller {
   return {
     async call({ method, url, bearer, body, timeoutMs, maxBytes }) {
       const { origin, pathname, search } = new URL(url)
-      const deadline = new AbortController()
-      const cancel = clock.after(timeoutMs, () => deadline.abort(new Error(`no answer within ${timeoutMs} ms`)))
-      try {
+      const tooLate = () => new Error(`no answer within ${timeoutMs} ms`)
+      const tooLarge = () => new Error(`the answer is larger than ${maxBytes} bytes`)
+      async function read(signal: AbortSignal): Promise<HttpReply> {
         const reply = await agent.request({
           origin,
           path: pathname + search,
@@ -57,15 +58,16 @@ export function createHttpCaller(clock: Clock): HttpCaller {
             ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` })
           },
           body: body === undefined ? null : JSON.stringify(body),
-          signal: deadline.signal
+          signal
         })
         const { statusCode: status, headers } = reply
         const header = (name: string) => [headers[name]].flat()[0]
-        return { status, header, text: await readText(reply.body, maxBytes) }
+        return { status, header, text: (await readBytes(reply.body, { maxBytes, tooLarge })).toString() }
+      }
+      try {
+        return await within(read, { clock, timeoutMs, tooLate })
       } catch (error) {
-        throw unavailable(deadline.signal.aborted ? deadline.signal.reason : error)
-      } finally {
-        cancel()
+        throw unavailable(error)
       }
     },
     close: () => agent.destroy()
@@ -90,16 +92,4 @@ export function membersOf(text: string): Record<string, unknown> | undefined {
 /** True for an object that is no list. */
 export function isMembers(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-async function readText(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  // Leaving the loop by an exception destroys the body, and with it the connection.
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }

@@ -1,5 +1,6 @@
 import { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
+import { readBytes, within } from '../short-call.ts'
 
 export interface AccountingCall {
   method: 'GET' | 'POST' | 'DELETE'
@@ -34,7 +35,7 @@ export class CallFailure extends Error {
 /** @throws (the function it makes) CallFailure */
 export type CallAccounting = (call: AccountingCall) => Promise<AccountingReply>
 
-const MAX_ANSWER_BYTES = 1_048_576
+const SIZE_LIMIT = { maxBytes: 1_048_576, tooLarge: () => new Error('an answer of more than 1 MiB') }
 const CONNECTIONS = 256
 /** Errors of a connection that never stood. */
 const NEVER_SENT = new Set([
@@ -61,9 +62,7 @@ export function createAccountingCalls({ url, timeoutMs, clock }: { url: string; 
   })
 
   async function call({ method, path, authorization, headers = {}, body }: AccountingCall): Promise<AccountingReply> {
-    const deadline = new AbortController()
-    const cancel = clock.after(timeoutMs, () => deadline.abort(new Error(`no answer within ${timeoutMs} ms`)))
-    try {
+    async function read(signal: AbortSignal): Promise<AccountingReply> {
       const reply = await agent.request({
         origin,
         path: `${prefix}${path}`,
@@ -75,16 +74,17 @@ export function createAccountingCalls({ url, timeoutMs, clock }: { url: string; 
           ...headers
         },
         body: body ? JSON.stringify(body) : null,
-        signal: deadline.signal
+        signal
       })
-      const json = parse(await readText(reply.body))
+      const json = parse((await readBytes(reply.body, SIZE_LIMIT)).toString())
       const retryAfterMs = waitOf(reply.headers['retry-after'])
       const isHtml = /^text\/html\b/i.test(String(reply.headers['content-type'] ?? ''))
       return { status: reply.statusCode, json, isHtml, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+    }
+    try {
+      return await within(read, { clock, timeoutMs, tooLate: () => new Error(`no answer within ${timeoutMs} ms`) })
     } catch (error) {
-      throw new CallFailure(!isNeverSent(error), deadline.signal.aborted ? deadline.signal.reason : error)
-    } finally {
-      cancel()
+      throw new CallFailure(!isNeverSent(error), error)
     }
   }
 
@@ -96,17 +96,6 @@ function isNeverSent(error: unknown): boolean {
   // Several addresses of one name, all of them in vain.
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isNeverSent)
   return 'code' in error && typeof error.code === 'string' && NEVER_SENT.has(error.code)
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > MAX_ANSWER_BYTES) throw new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 function parse(text: string): unknown {

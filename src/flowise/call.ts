@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { type Agent, errors } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { readBytes, type SizeLimit, type TimeLimit, within } from '../short-call.ts'
 import { isTooDeep, parseJson } from './json.ts'
 import type { Encoded } from './uploads.ts'
 
@@ -58,24 +59,29 @@ export function segment(id: string): string {
 export function createCall(agent: Agent, address: FlowiseAddress, clock: Clock): Call {
   const open = createOpen(agent, address)
   return async function call({ method, path, timeoutMs, maxBytes, body, signal }) {
-    const deadline = new AbortController()
-    const cancel = clock.after(timeoutMs, () => deadline.abort(new AppError('upstream_timeout')))
-    const ended = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal
     let hasHead = false
-    try {
+    async function read(ended: AbortSignal): Promise<Reply> {
       const reply = await open({ method, path, accept: 'application/json', body, signal: ended })
       hasHead = true
-      return {
-        status: reply.status,
-        contentType: reply.contentType,
-        text: (await readBytes(reply.body, maxBytes)).toString()
-      }
+      const text = (await readBytes(reply.body, sizeLimit(maxBytes))).toString()
+      return { status: reply.status, contentType: reply.contentType, text }
+    }
+    try {
+      return await within(read, { ...timeLimit(clock, timeoutMs), signal })
     } catch (error) {
-      throw toAppError(deadline.signal.aborted ? deadline.signal.reason : error, hasHead ? 'upstream_error' : undefined)
-    } finally {
-      cancel()
+      throw toAppError(error, hasHead ? 'upstream_error' : undefined)
     }
   }
+}
+
+/** For an answer of Flowise: upstream_timeout when it is over. */
+export function timeLimit(clock: Clock, timeoutMs: number): TimeLimit {
+  return { clock, timeoutMs, tooLate: () => new AppError('upstream_timeout') }
+}
+
+/** For a body of Flowise: upstream_too_large above it. */
+export function sizeLimit(maxBytes: number): SizeLimit {
+  return { maxBytes, tooLarge: () => new AppError('upstream_too_large') }
 }
 
 export interface OpenOptions extends Pick<CallOptions, 'method' | 'path' | 'body'> {
@@ -139,17 +145,4 @@ export function toAppError(error: unknown, broken?: 'upstream_error' | 'upstream
 
 function isProtocolError(error: unknown): boolean {
   return error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError
-}
-
-/** A body to its end. @throws upstream_too_large */
-export async function readBytes(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  // Leaving the loop by an exception destroys the body, and with it the connection.
-  for await (const chunk of body) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new AppError('upstream_too_large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

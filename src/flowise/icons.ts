@@ -1,7 +1,7 @@
 import type { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
-import { createOpen, type FlowiseAddress, readBytes, segment, toAppError } from './call.ts'
+import { readBytes, within } from '../short-call.ts'
+import { createOpen, type FlowiseAddress, segment, sizeLimit, timeLimit, toAppError } from './call.ts'
 import { createRemembered } from './remembered.ts'
 
 /** A small picture; the type is what its bytes are, whatever Flowise calls them. */
@@ -40,18 +40,17 @@ export function createIcons(
   return createRemembered({ clock, ttlMs: TTL_MS, maxEntries: MAX_ICONS, lookup: find })
 
   async function find(name: string): Promise<Icon | undefined> {
-    const slow = new AbortController()
-    const cancel = clock.after(timeoutMs, () => slow.abort(new AppError('upstream_timeout')))
-    try {
-      const path = `/node-icon/${segment(name)}`
-      const { status, body } = await open({ method: 'GET', path, accept: 'image/*', signal: slow.signal })
-      const bytes = await readBytes(body, MAX_BYTES)
+    const path = `/node-icon/${segment(name)}`
+    async function read(signal: AbortSignal): Promise<Icon | undefined> {
+      const { status, body } = await open({ method: 'GET', path, accept: 'image/*', signal })
+      const bytes = await readBytes(body, sizeLimit(MAX_BYTES))
       const mime = mimeOf(bytes)
       return status === 200 && mime !== undefined ? { mime, bytes } : undefined
+    }
+    try {
+      return await within(read, timeLimit(clock, timeoutMs))
     } catch (error) {
-      throw toAppError(slow.signal.aborted ? slow.signal.reason : error)
-    } finally {
-      cancel()
+      throw toAppError(error)
     }
   }
 }

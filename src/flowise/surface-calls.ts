@@ -3,6 +3,7 @@ import type { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
 import type { Hold } from '../credits/ledger.ts'
 import { AppError } from '../errors.ts'
+import { within } from '../short-call.ts'
 import {
   type Call,
   createCall,
@@ -13,6 +14,7 @@ import {
   type Reply,
   readJson,
   segment,
+  timeLimit,
   toAppError
 } from './call.ts'
 import { isRecord } from './json.ts'
@@ -109,14 +111,11 @@ export function createSurfaceCalls(agent: Agent, address: FlowiseAddress, option
 
   /** The limit is on the head; whoever reads the body has limits of their own. */
   async function opened(request: Omit<Parameters<typeof open>[0], 'signal'>, signal: AbortSignal): Promise<OpenReply> {
-    const slow = new AbortController()
-    const cancel = clock.after(firstByteTimeoutMs, () => slow.abort(new AppError('upstream_timeout')))
+    const limit = { ...timeLimit(clock, firstByteTimeoutMs), signal }
     try {
-      return await open({ ...request, signal: AbortSignal.any([signal, slow.signal]) })
+      return await within((ended) => open({ ...request, signal: ended }), limit)
     } catch (error) {
-      throw toAppError(slow.signal.aborted ? slow.signal.reason : error)
-    } finally {
-      cancel()
+      throw toAppError(error)
     }
   }
 
