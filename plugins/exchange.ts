@@ -1,6 +1,7 @@
 import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import { chatOwnerOf, type Identity } from '../src/auth/identity.ts'
 import { AppError, catalogue, invalid } from '../src/errors.ts'
 import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
 import { createRedaction, type Redaction } from '../src/flowise/redaction.ts'
@@ -71,7 +72,7 @@ export default fp(
       const { prediction, identity, grant } = request
       if (!prediction || !identity || !grant)
         throw new AppError('internal_error', { detail: 'openExchange ran too early' })
-      const key = idempotencyKeyOf(request)
+      const key = keyOfChatter(identity, idempotencyKeyOf(request))
       const keyed =
         key === undefined ? undefined : await beginKeyed(identity.userId, key, prediction).catch(tellWhere(reply))
       if (keyed?.state === 'replay') {
@@ -250,6 +251,12 @@ export function streamPath(messageId: string): string {
 export function redactionFor({ grant, identity }: FastifyRequest, messageId: string): Redaction {
   const isStranger = identity?.key?.kind === 'embed_token'
   return createRedaction(grant?.chatflow ?? {}, { isStranger, messageId })
+}
+
+/** Visitors of a user's pages choose keys of their own; the blank in between is in no key that anybody sends. */
+function keyOfChatter(identity: Identity, key: string | undefined): string | undefined {
+  const { visitorId } = chatOwnerOf(identity)
+  return key === undefined || visitorId === null ? key : `${visitorId} ${key}`
 }
 
 /** @throws validation_error unless it is 1 to 128 visible ASCII characters */
