@@ -19,14 +19,16 @@ export default fp(
     app.decorate('checkFiles', async function checkFiles(request) {
       const { exchange, prediction } = request
       if (!exchange || !prediction) return
-      const { files, fileIds = [] } = prediction
-      if (files.length + fileIds.length === 0) return
-      const { userId, sessionId } = exchange
+      const { files, fileIds = [], passed = [] } = prediction
+      if (files.length + fileIds.length + passed.length === 0) return
+      const { userId, sessionId, chatflow } = exchange
       try {
-        const attached = await attach(app.files, { userId, sessionId, files, fileIds })
+        const checked = passed.length === 0 ? [] : await app.checkPassed(chatflow.id, passed)
+        const attached = await attach(app.files, { userId, sessionId, files, fileIds, passed: checked })
         request.attachments = attached
         // The request stays for as long as the answer takes; the bytes need not.
         prediction.files = []
+        prediction.passed = []
         request.fileParts = null
         // However it ends: what no message names is not there.
         exchange.beforeConcluded(attached.giveUp)
@@ -37,5 +39,5 @@ export default fp(
       }
     })
   },
-  { name: 'attachments', dependencies: ['files', 'exchange'] }
+  { name: 'attachments', dependencies: ['files', 'passed-files', 'exchange'] }
 )

@@ -37,6 +37,7 @@ import metrics from '../plugins/metrics.ts'
 import openai, { isOpenAiUrl, sendOpenAiError } from '../plugins/openai.ts'
 import openapi from '../plugins/openapi.ts'
 import parsing from '../plugins/parsing.ts'
+import passedFiles from '../plugins/passed-files.ts'
 import permissions from '../plugins/permissions.ts'
 import prediction from '../plugins/prediction.ts'
 import predictionProxy from '../plugins/prediction-proxy.ts'
@@ -149,6 +150,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(chatflows)
   await app.register(permissions)
   await app.register(files)
+  await app.register(passedFiles)
   await app.register(feedback)
   await app.register(history)
   await app.register(leads)

@@ -3,13 +3,10 @@ import type { FileRow } from '../store/collections.ts'
 import type { Arrival, ClaimedFile } from './arrival.ts'
 import type { Files } from './files.ts'
 import { fittingName } from './names.ts'
+import type { CheckedFile } from './passing.ts'
 
 /** A file with its bytes, named so that the name says what it is. */
-export interface OpenedFile {
-  name: string
-  mime: string
-  bytes: Buffer
-}
+export type OpenedFile = CheckedFile
 
 /** The files of one question: those that come with it, then those that were there. */
 export interface Attachments {
@@ -29,6 +26,8 @@ export interface AttachOptions {
   files: readonly ClaimedFile[]
   /** What was there before it. */
   fileIds: readonly string[]
+  /** What is passed on and not kept. */
+  passed?: readonly CheckedFile[]
 }
 
 /**
@@ -37,7 +36,7 @@ export interface AttachOptions {
  */
 export async function attach(
   files: Files,
-  { userId, sessionId, files: uploads, fileIds }: AttachOptions
+  { userId, sessionId, files: uploads, fileIds, passed = [] }: AttachOptions
 ): Promise<Attachments> {
   const present = await files.present(userId, fileIds)
   const earlier = fileIds.map((id) => {
@@ -47,6 +46,7 @@ export async function attach(
   })
   const arrival: Arrival = await files.arrive({ userId, files: uploads, sessionId })
   let coming = uploads.map(({ bytes }) => bytes)
+  let passing = passed
   return {
     rows: [...arrival.rows, ...earlier],
     async open() {
@@ -55,6 +55,8 @@ export async function attach(
       // The answer may take an hour; nobody needs the bytes any more than they are sent.
       coming = []
       for (const row of earlier) opened.push(openedFile(row, await files.bytes(row)))
+      opened.push(...passing)
+      passing = []
       return opened
     },
     async keep() {

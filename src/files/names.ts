@@ -1,4 +1,4 @@
-import { fileTypeOf } from './types.ts'
+import { type FileType, fileTypeOf } from './types.ts'
 
 const MAX_CHARACTERS = 200
 
@@ -14,8 +14,8 @@ export function safeName(name: string | null | undefined): string {
 }
 
 /** The name with an ending that says what the file is: Flowise compares the two, and so do the people who open it. */
-export function fittingName(name: string, mime: string): string {
-  const extensions = fileTypeOf(mime)?.extensions ?? ['bin']
+export function fittingName(name: string, mime: string, types?: readonly FileType[]): string {
+  const extensions = fileTypeOf(mime, types)?.extensions ?? ['bin']
   const ending = /\.([^.]+)$/.exec(name)?.[1]?.toLowerCase()
   return ending !== undefined && extensions.some((fitting) => fitting === ending) ? name : `${name}.${extensions[0]}`
 }

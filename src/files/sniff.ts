@@ -3,7 +3,6 @@ import { fileTypeFromBuffer } from 'file-type'
 import { AppError } from '../errors.ts'
 import { type FileType, fileTypeOf, fileTypes, normalMime } from './types.ts'
 
-const REFUSED = `Files must be of one of these types: ${fileTypes.map(({ mime }) => mime).join(', ')}.`
 /** In a compound document of Microsoft: the entry of its directory that makes it a Word document. */
 const WORD_STREAM = Buffer.from('WordDocument\0', 'utf16le')
 /** All but tab, line ends, vertical tab and form feed. */
@@ -16,26 +15,30 @@ const STREAM = 2
  * The type of a file: what is claimed, if the bytes are that.
  * @throws unsupported_media_type for a type that is not taken, and for bytes that are something else
  */
-export async function checkType(bytes: Buffer, claims: readonly string[]): Promise<FileType> {
+export async function checkType(bytes: Buffer, claims: readonly string[], types = fileTypes): Promise<FileType> {
   const [claimed, ...others] = claims.map(normalMime)
-  const type = fileTypeOf(claimed ?? '')
-  if (!type) throw new AppError('unsupported_media_type', { detail: REFUSED })
+  const type = fileTypeOf(claimed ?? '', types)
+  if (!type) throw new AppError('unsupported_media_type', { detail: refusalOf(types) })
   const isTrue = others.every((other) => other === claimed) && (await isOf(type, bytes))
   if (!isTrue) throw new AppError('unsupported_media_type', { detail: `The file is not what it claims: ${type.mime}.` })
   return type
+}
+
+function refusalOf(types: readonly FileType[]): string {
+  return `Files must be of one of these types: ${types.map(({ mime }) => mime).join(', ')}.`
 }
 
 async function isOf(type: FileType, bytes: Buffer): Promise<boolean> {
   const found = await signatureOf(bytes)
   // Signatures are short: a table whose first column is called BMI is no bitmap, because bitmaps are no text.
   if (type.isText) return isText(bytes) && fileTypeOf(found) === undefined
-  return found === type.mime
+  return (type.signatures ?? [type.mime]).includes(found)
 }
 
 /** What the first bytes say, and for documents what is in them; empty if nothing is known. */
-async function signatureOf(bytes: Buffer): Promise<string> {
+export async function signatureOf(bytes: Buffer): Promise<string> {
   // What it cannot parse to its end is nothing that is taken.
-  const found = (await fileTypeFromBuffer(bytes).catch(() => undefined))?.mime ?? ''
+  const found = normalMime((await fileTypeFromBuffer(bytes).catch(() => undefined))?.mime ?? '')
   if (found === 'image/apng') return 'image/png'
   if (found === 'application/x-cfb') return hasWordStream(bytes) ? 'application/msword' : found
   // The library asks for three letters of the six.

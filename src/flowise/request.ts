@@ -1,17 +1,22 @@
 import { invalid } from '../errors.ts'
 import type { ClaimedFile } from '../files/arrival.ts'
+import type { PassedFile, PassedKind } from '../files/passing.ts'
 import { derivedRunId, sha256Hex } from '../ids.ts'
 import { isStreamingValue } from './failure-form.ts'
 import { flowiseRole, type HistoryMessage } from './prediction.ts'
-import { readUploads, type UploadBody } from './uploads.ts'
+import { type FlowiseUpload, readFlowiseUploads, readUploads, type UploadBody } from './uploads.ts'
 import type { Static } from '../schema.ts'
 
 const SESSION_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 const MAX_HISTORY_CHARACTERS = 200_000
 const MAX_SHOWN = 10_000
+/** What the history shows in place of a question that is in a voice message. */
+const SPOKEN = '(voice message)'
 
 /** A file on its way to Flowise. */
 export interface FilePart {
+  /** Absent: a file like any other. */
+  kind?: PassedKind
   name: string
   mime: string
   bytes: Buffer
@@ -39,6 +44,8 @@ export interface PredictionRequest {
   files: readonly ClaimedFile[]
   /** Files that came before it. */
   fileIds?: readonly string[]
+  /** Files that are passed on and not kept. */
+  passed?: readonly PassedFile[]
   /** In which form Flowise gets the files: members of the JSON, or parts of a form. */
   filesAs: 'uploads' | 'parts'
 }
@@ -65,7 +72,7 @@ export interface FlowiseBody {
   sessionId?: string | null
   overrideConfig?: Record<string, unknown> | null
   history?: HistoryMessage[] | null
-  uploads?: Static<typeof UploadBody>[] | null
+  uploads?: FlowiseUpload[] | null
   humanInput?: Record<string, unknown> | null
   action?: Record<string, unknown> | null
   leadEmail?: string | null
@@ -130,13 +137,15 @@ export function readFlowiseRequest(
   const chatId = [body.chatId, body.sessionId, body.overrideConfig?.sessionId].find(isGiven)
   if (chatId !== undefined && (typeof chatId !== 'string' || chatId.length > 512))
     throw invalid(['body', 'chatId'], 'must be text of at most 512 characters')
+  const { files, passed } = parts ? { files: parts, passed: [] } : readFlowiseUploads(body.uploads)
   const question = body.question ?? ''
-  if (question.trim() === '' && !body.form && !body.humanInput && !body.action)
+  const isSpoken = passed.some(({ kind }) => kind === 'audio')
+  if (question.trim() === '' && !body.form && !body.humanInput && !body.action && !isSpoken)
     throw invalid(['body', 'question'], 'is required')
   return {
     chatflowId,
     question: checkText(question),
-    shown: question.trim() === '' ? shownFor(body) : question,
+    shown: question.trim() === '' ? shownFor(body) || (isSpoken ? SPOKEN : '') : question,
     sessionId: chatId === undefined ? undefined : sessionOfChat(owner, chatflowId, chatId),
     ...(chatId === undefined ? {} : { clientChatId: chatId }),
     wantsStream: isStreamingValue(body.streaming),
@@ -146,7 +155,8 @@ export function readFlowiseRequest(
     ...(body.humanInput ? { humanInput: body.humanInput } : {}),
     ...(body.action ? { action: body.action } : {}),
     ...(body.leadEmail ? { leadEmail: body.leadEmail } : {}),
-    files: parts ?? readUploads(body.uploads),
+    files,
+    ...(passed.length > 0 ? { passed } : {}),
     filesAs: parts ? 'parts' : 'uploads'
   }
 }
@@ -159,8 +169,14 @@ export function sessionOfChat({ userId, visitorId }: ChatOwner, chatflowId: stri
 
 /** The fingerprint under which an idempotency key remembers what was asked; the form of the reply is no part of it. */
 export function requestHash(request: PredictionRequest): string {
-  const { wantsStream: _wants, shown: _shown, filesAs: _as, files, ...asked } = request
-  return sha256Hex(JSON.stringify([asked, files.map(({ name, claims, bytes }) => [name, ...claims, sha256Hex(bytes)])]))
+  const { wantsStream: _wants, shown: _shown, filesAs: _as, files, passed = [], ...asked } = request
+  const hashes = [...files, ...passed].map(({ name, claims, bytes, ...kind }) => [
+    name,
+    ...claims,
+    sha256Hex(bytes),
+    ...Object.values(kind)
+  ])
+  return sha256Hex(JSON.stringify([asked, hashes]))
 }
 
 function isGiven(value: unknown): boolean {

@@ -1,5 +1,6 @@
 import { invalid } from '../errors.ts'
 import type { ClaimedFile } from '../files/arrival.ts'
+import type { PassedFile } from '../files/passing.ts'
 import { Members, Nullable, type Static, Type } from '../schema.ts'
 import type { FilePart } from './request.ts'
 import type { PredictionBody } from './prediction.ts'
@@ -14,6 +15,15 @@ export const UploadBody = Members({
   mime: optional(Type.String({ maxLength: 256 }))
 })
 
+/** The same on Flowise's own path, where there are more kinds. */
+export const FlowiseUploadBody = Members({
+  ...UploadBody.properties,
+  data: Type.String({ description: 'a data URL; the text itself where type is file:full' }),
+  type: optional(Type.String({ maxLength: 32, description: 'file, file:full, file:rag or audio' }))
+})
+export type FlowiseUpload = Static<typeof FlowiseUploadBody>
+
+const KINDS: readonly string[] = ['file', 'file:full', 'file:rag', 'audio']
 const DATA_URL = /^data:([^,]{0,1024}),/i
 /** What browsers say of a file that they know nothing about. */
 const UNKNOWN = 'application/octet-stream'
@@ -24,9 +34,12 @@ const PIECE_BYTES = 3 * 16_384
  * The files inside a body, decoded; what they are is for others to check.
  * @throws validation_error for what is no data URL and no base64, or has no type
  */
-export function readUploads(uploads: readonly Static<typeof UploadBody>[] | null | undefined): ClaimedFile[] {
+export function readUploads(
+  uploads: readonly Omit<Static<typeof UploadBody>, 'type'>[] | null | undefined,
+  first = 0
+): ClaimedFile[] {
   return (uploads ?? []).map(({ data, name, mime }, index) => {
-    const loc = ['body', 'uploads', String(index)]
+    const loc = ['body', 'uploads', String(first + index)]
     const read = decode(data)
     if (!read) throw invalid([...loc, 'data'], 'must be a data URL or base64')
     const own = read.mime === UNKNOWN || read.mime === '' ? undefined : read.mime
@@ -34,6 +47,35 @@ export function readUploads(uploads: readonly Static<typeof UploadBody>[] | null
     if (claims.length === 0) throw invalid([...loc, 'mime'], 'is required where data is no data URL')
     return { name: name ?? '', claims: claims as string[], bytes: read.bytes }
   })
+}
+
+/**
+ * The files of a body on Flowise's own path: those that are kept, and those that go through.
+ * @throws validation_error also for kinds that are not taken: with them Flowise would fetch addresses
+ */
+export function readFlowiseUploads(uploads: readonly FlowiseUpload[] | null | undefined): {
+  files: ClaimedFile[]
+  passed: PassedFile[]
+} {
+  const files: ClaimedFile[] = []
+  const passed: PassedFile[] = []
+  for (const [index, { type, ...upload }] of (uploads ?? []).entries()) {
+    if (!KINDS.includes(type ?? 'file'))
+      throw invalid(['body', 'uploads', String(index), 'type'], `must be one of ${KINDS.join(', ')}`)
+    if (type === 'file:full') passed.push(textOf(upload))
+    else {
+      const [file] = readUploads([upload], index)
+      if (file && (type === 'audio' || type === 'file:rag')) passed.push({ ...file, kind: type })
+      else if (file) files.push(file)
+    }
+  }
+  return { files, passed }
+}
+
+/** Documents bring characters along that nobody can ask about. */
+function textOf({ data, name, mime }: Omit<FlowiseUpload, 'type'>): PassedFile {
+  const bytes = Buffer.from(data.replaceAll('\u0000', ''))
+  return { kind: 'file:full', name: name ?? '', claims: mime ? [mime] : [], bytes }
 }
 
 /** A body on its way to Flowise; with files it comes in pieces, which are made when they are sent. */
@@ -54,14 +96,22 @@ export function encodeJson(body: PredictionBody, files: readonly FilePart[]): En
     const payload = Buffer.from(text)
     return { contentType, sizeBytes: payload.length, payload }
   }
-  const uploads = files.map(({ name, mime, bytes }, index) => ({
-    head: Buffer.from(`${index === 0 ? '' : ','}{"data":"data:${mime};base64,`),
-    bytes,
-    tail: Buffer.from(`","type":"file","name":${JSON.stringify(name)},"mime":${JSON.stringify(mime)}}`)
-  }))
+  const uploads = files.map(({ kind = 'file', name, mime, bytes }, index) => {
+    const isText = kind === 'file:full'
+    const tail = `,"type":"${kind}","name":${JSON.stringify(name)},"mime":${JSON.stringify(mime)}}`
+    return {
+      head: Buffer.from(`${index === 0 ? '' : ','}{"data":${isText ? '' : `"data:${mime};base64,`}`),
+      isText,
+      bytes: isText ? Buffer.from(JSON.stringify(bytes.toString())) : bytes,
+      tail: Buffer.from(isText ? tail : `"${tail}`)
+    }
+  })
   const head = Buffer.from(`${text.slice(0, -1)},"uploads":[`)
   const tail = Buffer.from(']}')
-  const sizes = uploads.map((one) => one.head.length + 4 * Math.ceil(one.bytes.length / 3) + one.tail.length)
+  const sizes = uploads.map(
+    ({ isText, bytes, ...one }) =>
+      one.head.length + (isText ? bytes.length : 4 * Math.ceil(bytes.length / 3)) + one.tail.length
+  )
   return {
     contentType,
     sizeBytes: sizes.reduce((sum, size) => sum + size, head.length + tail.length),
@@ -72,8 +122,10 @@ export function encodeJson(body: PredictionBody, files: readonly FilePart[]): En
     yield head
     for (const upload of uploads) {
       yield upload.head
-      for (let at = 0; at < upload.bytes.length; at += PIECE_BYTES)
-        yield Buffer.from(upload.bytes.toString('base64', at, at + PIECE_BYTES), 'latin1')
+      if (upload.isText) yield upload.bytes
+      else
+        for (let at = 0; at < upload.bytes.length; at += PIECE_BYTES)
+          yield Buffer.from(upload.bytes.toString('base64', at, at + PIECE_BYTES), 'latin1')
       yield upload.tail
     }
     yield tail

@@ -256,6 +256,6 @@ t.test("Flowise's own path takes the same files, in both of its forms", async (t
   const audio = { ...notes, type: 'audio' }
   t.equal(
     (await request('POST', path, { token: user.token, body: { question: 'hi', uploads: [audio] } })).statusCode,
-    422
+    403
   )
 })

@@ -3,7 +3,7 @@ import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { buildTestApp, type Send } from '../helper.ts'
 import type { SeenRequest } from '../stand-in/flowise.ts'
 
-const { echo, report } = DEMO_IDS
+const { echo, report, research } = DEMO_IDS
 
 /** A gateway with two users, and with the visitors of a page that belongs to the first. */
 export async function openSurface(t: Test, env: Record<string, string> = {}) {
@@ -14,7 +14,7 @@ export async function openSurface(t: Test, env: Record<string, string> = {}) {
     token.startsWith('fge_')
       ? gateway.request(method, `/e/${token}${url}`, options)
       : gateway.request(method, url, { ...(token === '' ? {} : { token }), ...options })
-  const user = await gateway.createUser({ grants: [echo, report] })
+  const user = await gateway.createUser({ grants: [echo, report, research] })
   const other = await gateway.createUser({ grants: [echo] })
 
   /** A token of the page for one visitor. */

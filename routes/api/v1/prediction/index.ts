@@ -7,7 +7,7 @@ import { AppError } from '../../../../src/errors.ts'
 import { flowiseErrors } from '../../../../src/flowise/failure-form.ts'
 import { readFlowiseForm } from '../../../../src/flowise/multipart.ts'
 import { type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
-import { UploadBody } from '../../../../src/flowise/uploads.ts'
+import { FlowiseUploadBody } from '../../../../src/flowise/uploads.ts'
 import { readForm } from '../../../../src/multipart.ts'
 import { Id, Members, Nullable, Type } from '../../../../src/schema.ts'
 
@@ -26,7 +26,7 @@ const Body = Members(
         maxItems: 100
       })
     ),
-    uploads: optional(Type.Array(UploadBody, { maxItems: 100 })),
+    uploads: optional(Type.Array(FlowiseUploadBody, { maxItems: 100 })),
     humanInput: optional(Anything),
     action: optional(Anything),
     leadEmail: optional(Type.String({ maxLength: 254 })),
@@ -90,6 +90,8 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
       const parts = request.fileParts ?? undefined
       const body = (request.body ?? {}) as FlowiseBody
       request.prediction = readFlowiseRequest(body, { chatflowId, owner, parts, maxFiles })
+      // What is in them has been read; the body stays for as long as the answer takes.
+      body.uploads = null
       done()
     },
     undici: createTransport(app) as never,
