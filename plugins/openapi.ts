@@ -72,6 +72,7 @@ const things: Record<string, ErrorCode> = {
   chatflow_id: 'chatflow_not_found',
   model: 'chatflow_not_found',
   file_id: 'file_not_found',
+  key_id: 'key_not_found',
   id: 'user_not_found'
 }
 

@@ -26,6 +26,8 @@ export const knownExamples: Record<string, unknown> = {
   message_id: message,
   file_id: file,
   file_ids: [file],
+  key_id: '3kq7w2mz5ahd',
+  visitor_id: 'visitor-7b0c2f6e',
   request_id: '0b9e7a54-8c1d-4f36-9d2b-7e5a3c6f1048',
   transaction_id: 'YXBpOndlbGNvbWU',
   target: user,

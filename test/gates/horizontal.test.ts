@@ -17,7 +17,7 @@ await request('POST', `/admin/users/${admin.id}/credits/allocate`, {
 })
 const slots = slotsOf((await request('GET', '/openapi.json')).json())
 const administration = slots.filter(({ path }) => path.startsWith('/api/v1/admin/'))
-const owned = slots.filter(({ kind }) => kind === 'session' || kind === 'token' || kind === 'file')
+const owned = slots.filter(({ kind }) => kind && ['session', 'token', 'file', 'key'].includes(kind))
 /** An image of one pixel, which every route of files takes. */
 const PIXEL = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
@@ -32,6 +32,9 @@ const make: Partial<Record<Kind, () => Promise<string>>> = {
   },
   async file() {
     return expect(upload(owner, {}), 'file_id')
+  },
+  async key() {
+    return expect(request('POST', '/api/v1/auth/api-keys', { token: owner.token, body: { name: 'mine' } }), 'id')
   },
   token: async () => (await gateway.login(owner.username, owner.password)).refresh_token,
   chatflow: async () => report

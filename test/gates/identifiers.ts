@@ -1,5 +1,5 @@
 /** What an identifier of the API names; `filter` only narrows a list of one's own, `open` is answered to anybody alike. */
-export type Kind = 'session' | 'file' | 'token' | 'chatflow' | 'user' | 'entry' | 'filter' | 'open' | 'silent'
+export type Kind = 'session' | 'file' | 'token' | 'key' | 'chatflow' | 'user' | 'entry' | 'filter' | 'open' | 'silent'
 
 /** Every identifier a client may send, by its name. A new one says here what it is, else the test of access fails. */
 const kinds: Record<string, Kind> = {
@@ -11,6 +11,8 @@ const kinds: Record<string, Kind> = {
   file_id: 'file',
   file_ids: 'file',
   token_id: 'token',
+  key_id: 'key',
+  visitor_id: 'open',
   chatflow_id: 'chatflow',
   chatflow_ids: 'chatflow',
   model: 'chatflow',
@@ -22,6 +24,7 @@ const kinds: Record<string, Kind> = {
 
 /** Where the name alone does not tell. `silent`: Flowise's own path to abort answers 200 whatever it is given. */
 const exceptions: Record<string, Kind> = {
+  'admin.keys.revoke key_id': 'entry',
   'sessions.list chatflow_id': 'filter',
   'chatflows.streaming chatflow_id': 'open',
   'predictions.abort chat_id': 'silent',

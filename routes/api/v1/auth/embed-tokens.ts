@@ -54,7 +54,7 @@ export default (async function embedTokenRoutes(app) {
     {
       config: { access: 'user', scope: 'chat' },
       schema: {
-        operationId: 'embed-tokens.create',
+        operationId: 'keys.createEmbedToken',
         summary: 'Make a short-lived token for a web page: one chatflow, one visitor, some origins',
         tags: ['authentication'],
         security: [{ bearer: [] }],
