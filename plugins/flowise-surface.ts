@@ -4,7 +4,7 @@ import { reduceWidgetConfig } from '../src/chatflows/widget-config.ts'
 import { flowiseFailure } from '../src/flowise/dialect.ts'
 import { createRemembered } from '../src/flowise/remembered.ts'
 import { sentenceOf } from '../src/flowise/sentences.ts'
-import { FlowiseError, failureBody, failureFormOf } from '../src/flowise/failure-form.ts'
+import { FlowiseError, failureBody, failureFormOf, withoutAmounts } from '../src/flowise/failure-form.ts'
 import { FLOWISE_SSE_HEADERS } from './prediction-proxy.ts'
 import { logFailure, prepareProblem, toAppError } from './problem.ts'
 
@@ -37,22 +37,18 @@ export default fp(
     )
 
     app.decorate('sendFlowiseError', function sendFlowiseError(thrown, request, reply) {
-      const error = toAppError(thrown)
-      logFailure(error, request)
+      const failure = toAppError(thrown)
+      logFailure(failure, request)
+      const sentence = sentenceOf(failure)
+      const error = request.identity?.key?.kind === 'embed_token' ? withoutAmounts(failure) : failure
       const problem = prepareProblem(error, request, reply)
       const status = reply.statusCode
       reply.header('x-gateway-code', error.code)
       const form = failureFormOf(status, { accept: request.headers.accept, body: request.body })
       if (form === 'problem') return reply.send(problem)
-      if (form === 'text') return reply.type('text/plain; charset=utf-8').send(sentenceOf(error))
-      if (form === 'stream')
-        return reply
-          .code(200)
-          .headers(FLOWISE_SSE_HEADERS)
-          .send(flowiseFailure(sentenceOf(error)))
-      // A visitor of somebody's page is not told what its owner has.
-      const withAmounts = request.identity?.key?.kind !== 'embed_token'
-      const body = failureBody(error, { status, requestId: request.id, withAmounts })
+      if (form === 'text') return reply.type('text/plain; charset=utf-8').send(sentence)
+      if (form === 'stream') return reply.code(200).headers(FLOWISE_SSE_HEADERS).send(flowiseFailure(sentence))
+      const body = failureBody(error, { status, sentence, requestId: request.id })
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
     })
   },

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
 import { failureBody } from '../src/flowise/failure-form.ts'
+import { sentenceFor } from '../src/flowise/sentences.ts'
 import { openAiError } from '../src/openai/errors.ts'
 import { completeDocument, type ErrorForm, type ErrorText } from '../src/openapi/document.ts'
 import { version } from '../src/version.ts'
@@ -86,7 +87,7 @@ function errorTextOf(status: number, form: ErrorForm): ErrorText {
       const code = (status === 404 && thing ? things[thing] : codes[0]) ?? 'internal_error'
       if (form === 'OpenAiError') return openAiError(new AppError(code), catalogue[code][1])
       if (form === 'FlowiseError')
-        return failureBody(new AppError(code), { status, requestId: REQUEST_ID, withAmounts: true })
+        return failureBody(new AppError(code), { status, sentence: sentenceFor(code), requestId: REQUEST_ID })
       const errors = status === 422 ? [{ loc: ['body', 'member'], msg: 'is required' }] : undefined
       return problemBody(new AppError(code, errors ? { errors } : {}), REQUEST_ID, path)
     }

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createFlowiseDialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
+import { type FlowiseCaller, flowiseReply, type PredictionResult } from '../src/flowise/result.ts'
 import { closing, delivered, SSE_HEADERS } from './answers.ts'
 
 /** A reply on Flowise's own path, as @fastify/http-proxy takes it from its transport. */
@@ -29,20 +29,22 @@ export default fp(
   async function predictionProxy(app: FastifyInstance) {
     app.decorate('proxyPrediction', async function proxyPrediction(request) {
       const chatId = request.prediction?.clientChatId ?? request.exchange?.sessionId ?? ''
-      if (request.replay !== null) return replayed(request, chatId)
+      // A visitor of somebody's page is not told what its owner pays and has.
+      const client = { chatId, isStranger: request.identity?.key?.kind === 'embed_token' }
+      if (request.replay !== null) return replayed(request, client)
       if (!request.prediction?.wantsStream) {
         await (await app.startPrediction(request)).concluded
-        return jsonReply(flowiseReply(delivered(app.conclude(request)), chatId))
+        return jsonReply(flowiseReply(delivered(app.conclude(request)), client))
       }
-      return stream(request, chatId)
+      return stream(request, client)
     })
 
-    async function stream(request: FastifyRequest, chatId: string): Promise<ProxyReply> {
+    async function stream(request: FastifyRequest, client: FlowiseCaller): Promise<ProxyReply> {
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
       const head = Promise.withResolvers<ProxyReply>()
       const body = new PassThrough()
-      const dialect = createFlowiseDialect(() => metadataOf(request, chatId))
+      const dialect = createFlowiseDialect(() => metadataOf(request, client), client)
       const running = app.streamPrediction(request, {
         dialect,
         writable: body,
@@ -53,7 +55,7 @@ export default fp(
         .then(({ isOpen, answer, close }) => {
           const result = app.conclude(request)
           // A flow that cannot stream answers in one piece, as Flowise does.
-          if (answer) head.resolve(jsonReply(flowiseReply(delivered(result), chatId)))
+          if (answer) head.resolve(jsonReply(flowiseReply(delivered(result), client)))
           else if (!isOpen && result.code) throw new AppError(result.code)
           else close(() => closing(dialect, result))
         })
@@ -64,13 +66,14 @@ export default fp(
       return head.promise
     }
 
-    function replayed(request: FastifyRequest, chatId: string): ProxyReply {
+    function replayed(request: FastifyRequest, { chatId, isStranger }: FlowiseCaller): ProxyReply {
       const result = app.replayed(request)
-      const id = chatId === '' ? result.sessionId : chatId
-      return request.prediction?.wantsStream ? storedStream(result, id) : jsonReply(flowiseReply(delivered(result), id))
+      const client = { chatId: chatId === '' ? result.sessionId : chatId, isStranger }
+      if (request.prediction?.wantsStream) return storedStream(result, client)
+      return jsonReply(flowiseReply(delivered(result), client))
     }
 
-    function metadataOf({ exchange }: FastifyRequest, chatId: string): Record<string, unknown> {
+    function metadataOf({ exchange }: FastifyRequest, { chatId }: FlowiseCaller): Record<string, unknown> {
       const metadata = exchange?.redaction.flowiseMetadata(exchange.transcript.metadata ?? {})
       return { chatId, chatMessageId: exchange?.messageId, ...metadata, sessionId: chatId }
     }
@@ -86,9 +89,11 @@ function jsonReply(body: unknown): ProxyReply {
   }
 }
 
-function storedStream(result: PredictionResult, chatId: string): ProxyReply {
+function storedStream(result: PredictionResult, client: FlowiseCaller): ProxyReply {
   if (result.code && result.text === '') throw new AppError(result.code)
-  const dialect = createFlowiseDialect(() => ({ chatId, sessionId: chatId, chatMessageId: result.messageId }))
+  const { chatId } = client
+  const metadata = { chatId, sessionId: chatId, chatMessageId: result.messageId }
+  const dialect = createFlowiseDialect(() => metadata, client)
   const frames = [createFrame('start', ''), createFrame('token', result.text)].map(({ event, json }) =>
     dialect.event(event, json)
   )

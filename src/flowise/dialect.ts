@@ -92,14 +92,20 @@ export function createGatewayDialect(ids: Identifiers, from = 2): GatewayDialect
   }
 }
 
-/** Flowise's own framing, for clients made for Flowise. `mappedMetadata` yields its metadata with the client's ids. */
-export function createFlowiseDialect(mappedMetadata: () => Record<string, unknown>): Dialect {
+/**
+ * Flowise's own framing, for clients made for Flowise. `mappedMetadata` yields its metadata with the client's ids; a
+ * stranger is told nothing of the money.
+ */
+export function createFlowiseDialect(
+  mappedMetadata: () => Record<string, unknown>,
+  { isStranger }: { isStranger: boolean }
+): Dialect {
   const end = () => flowiseFrame('end', '[DONE]')
   return {
     ping: ':ka\n',
     open: () => '',
     event: (_name, json) => rawFlowiseFrame(json),
-    succeed: (receipt) => flowiseFrame('metadata', { ...mappedMetadata(), ...receipt }) + end(),
+    succeed: (receipt) => flowiseFrame('metadata', { ...mappedMetadata(), ...(isStranger ? {} : receipt) }) + end(),
     stop: () => flowiseFrame('abort', '[DONE]') + end(),
     fail: ({ code }) => flowiseFailure(sentenceFor(code))
   }

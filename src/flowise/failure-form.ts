@@ -1,5 +1,5 @@
 import { isNamed } from '../accept.ts'
-import type { AppError } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import { type Static, Type } from '../schema.ts'
 import { isRecord } from './json.ts'
 import { sentenceOf } from './sentences.ts'
@@ -45,15 +45,20 @@ export function failureFormOf(status: number, { accept, body }: Asked): FailureF
   return SHOWN_STATUSES.includes(status) ? 'text' : 'stream'
 }
 
-/** The JSON body of a failure; `withAmounts` shows what the account has and needs. */
+/** The error as a visitor of somebody's page may see it: without what its owner has and pays. */
+export function withoutAmounts(error: AppError): AppError {
+  const { extra: _amounts, ...params } = error.params
+  return new AppError(error.code, { ...params, detail: sentenceOf(error) }, { cause: error.cause })
+}
+
+/** The JSON body of a failure. */
 export function failureBody(
   error: AppError,
-  { status, requestId, withAmounts }: { status: number; requestId: string; withAmounts: boolean }
+  { status, sentence, requestId }: { status: number; sentence: string; requestId: string }
 ): Static<typeof FlowiseError> {
-  const sentence = sentenceOf(error)
   const { errors, extra } = error.params
   return {
-    ...(withAmounts ? extra : {}),
+    ...extra,
     statusCode: status,
     success: false,
     message: sentence,

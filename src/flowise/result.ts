@@ -82,14 +82,22 @@ export function gatewayReply(result: PredictionResult) {
   }
 }
 
+/** Who gets a reply on Flowise's own path. */
+export interface FlowiseCaller {
+  /** The client's own name of the chat. */
+  chatId: string
+  /** Somebody else pays, and the money is not theirs to see. */
+  isStranger: boolean
+}
+
 /** The reply on Flowise's own path: Flowise's JSON with the client's own id and the gateway's message id. */
-export function flowiseReply(result: PredictionResult, clientChatId: string) {
+export function flowiseReply(result: PredictionResult, { chatId, isStranger }: FlowiseCaller) {
   return {
     text: result.text,
     ...result.flowiseResult,
-    chatId: clientChatId,
-    sessionId: clientChatId,
+    chatId,
+    sessionId: chatId,
     chatMessageId: result.messageId,
-    ...receiptView(result)
+    ...(isStranger ? {} : receiptView(result))
   }
 }

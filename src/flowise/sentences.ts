@@ -11,13 +11,13 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   invalid_token: `Your access to this chat is not valid. ${SIGN_IN}`,
   token_expired: 'This chat has expired. Please reload the page.',
   token_revoked: `Your access to this chat has ended. ${SIGN_IN}`,
-  user_disabled: 'Your account is disabled.',
-  insufficient_credits: 'You do not have enough credits for this.',
-  credits_exhausted: 'Your credits ran out during this answer.',
+  user_disabled: 'This account is disabled.',
+  insufficient_credits: 'There are not enough credits left for this chat.',
+  credits_exhausted: 'The credits ran out during this answer.',
   scope_required: 'This chat does not allow that.',
   origin_forbidden: 'This chat may not be used on this page.',
   chatflow_forbidden: 'You have no access to this chat.',
-  account_frozen: 'Your credits are frozen. Please ask an administrator.',
+  account_frozen: 'The credits of this chat are frozen. Please ask an administrator.',
   uploads_forbidden: 'This chat does not take such files.',
   chatflow_not_found: 'This chat does not exist any more.',
   session_not_found: 'This conversation does not exist any more. Please start a new one.',
@@ -47,9 +47,9 @@ const SENTENCES_OF_KIND: Partial<Record<ErrorKind, string>> = {
 
 /** By the `reason` of a 402. */
 const REASONS: Record<string, string> = {
-  held_by_inflight: 'Your credits are set aside for answers that are still being written. Please wait for them.',
+  held_by_inflight: 'The credits left are set aside for answers that are still being written. Please wait for them.',
   key_budget_exhausted: 'The credits of this chat are used up.',
-  flow_budget_exhausted: 'Your credits for this chat are used up.'
+  flow_budget_exhausted: 'The credits of this chat are used up.'
 }
 
 /** What a person in a chat window is told about a failure that is known by its code alone. */
@@ -62,7 +62,7 @@ export function sentenceFor(code: ErrorCode): string {
 export function sentenceOf({ code, kind, message, params }: AppError): string {
   const { reason, available } = params.extra ?? {}
   if (code === 'insufficient_credits')
-    return REASONS[String(reason)] ?? (available === 0 ? 'You have no credits left.' : sentenceFor(code))
+    return REASONS[String(reason)] ?? (available === 0 ? 'There are no credits left for this chat.' : sentenceFor(code))
   // What is wrong with a request is known best by whoever refused it.
   return SENTENCES[code] === undefined && SENTENCES_OF_KIND[kind] === undefined ? message : sentenceFor(code)
 }

@@ -71,7 +71,7 @@ t.test('a stream that fails before its first event is an error and an end', asyn
   t.same(streamed(t, await ask({ streaming: 'true' })), ['validation_error', 'question is required'])
   const poor = await createPoorUser()
   const broke = streamed(t, await ask({ question: 'hi', streaming: true }, {}, poor.token))
-  t.same(broke, ['insufficient_credits', 'You have no credits left.'])
+  t.same(broke, ['insufficient_credits', 'There are no credits left for this chat.'])
   await settled(t, gateway, user.id)
 })
 
@@ -143,7 +143,7 @@ t.test('a failure in one piece has its status, and a sentence under both names',
   t.same(told(t, await ask({ question: 'hi', chatId: 5 })).slice(0, 2), [422, 'validation_error'])
   const poor = await createPoorUser()
   const broke = await ask({ question: 'hi' }, {}, poor.token)
-  t.same(told(t, broke), [402, 'insufficient_credits', 'You have no credits left.'])
+  t.same(told(t, broke), [402, 'insufficient_credits', 'There are no credits left for this chat.'])
   t.match(broke.json(), { available: 0, held: 0, needed: 1, reason: 'insufficient_credits' })
   const stranger = await createUser()
   t.same(told(t, await ask({ question: 'hi' }, {}, stranger.token)).slice(0, 2), [403, 'chatflow_forbidden'])
