@@ -9,6 +9,7 @@ import { gatewayReply, type PredictionResult, readStoredResult, receiptView, res
 import { REPLAYED_FROM } from '../src/flowise/stored-stream.ts'
 import { redactionFor, streamPath } from './exchange.ts'
 import { statusOf } from './problem.ts'
+import { RECEIPT_EVENT } from './usage.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -74,8 +75,9 @@ export default fp(
       }
       // The fields of an answer in one piece have their own list, which has been applied.
       const frames = stream.answer ? answerFrames(stream.answer, result.result) : []
+      const receipt = await app.receiptEvent(request)
       stream.close(
-        () => frames.map(({ event, json }) => dialect.event(event, json)).join('') + closing(dialect, result)
+        () => frames.map(({ event, json }) => dialect.event(event, json)).join('') + closing(dialect, result, receipt)
       )
     })
 
@@ -89,7 +91,7 @@ export default fp(
       void reply.headers(SSE_HEADERS).send(opening + token + closing(dialect, result))
     }
   },
-  { name: 'answers', dependencies: ['prediction', 'prediction-stream', 'problem'] }
+  { name: 'answers', dependencies: ['prediction', 'prediction-stream', 'problem', 'usage'] }
 )
 
 /** Sends the head of a stream of events; from now on the reply is written to directly. */
@@ -106,8 +108,13 @@ export function delivered(result: PredictionResult): PredictionResult {
   return result
 }
 
-/** The last frames of a stream. */
-export function closing(dialect: Dialect, result: PredictionResult): string {
+/** The last frames of a stream; `receiptEvent` is the one that was asked for. */
+export function closing(dialect: Dialect, result: PredictionResult, receiptEvent?: string): string {
+  const told = receiptEvent === undefined ? '' : dialect.event(RECEIPT_EVENT, receiptEvent)
+  return told + ending(dialect, result)
+}
+
+function ending(dialect: Dialect, result: PredictionResult): string {
   const receipt = receiptView(result)
   if (result.code) return dialect.fail({ code: result.code, status: statusOf(result.code) }, receipt)
   if (result.ending !== 'completed') return dialect.stop(receipt)

@@ -27,6 +27,7 @@ const shared: FastifyCorsOptions = {
     'Last-Event-ID',
     'X-API-Key',
     'X-Session-Id',
+    'X-Gateway-Receipt',
     ...OPENAI_HEADERS
   ],
   exposedHeaders: [

@@ -52,12 +52,13 @@ export default fp(
         onOpen: () => head.resolve({ statusCode: 200, headers: FLOWISE_SSE_HEADERS, body })
       })
       running
-        .then(({ isOpen, answer, close }) => {
+        .then(async ({ isOpen, answer, close }) => {
           const result = app.conclude(request)
+          const receipt = await app.receiptEvent(request)
           // A flow that cannot stream answers in one piece, as Flowise does.
           if (answer) head.resolve(jsonReply(flowiseReply(delivered(result), client)))
           else if (!isOpen && result.code) throw new AppError(result.code)
-          else close(() => closing(dialect, result))
+          else close(() => closing(dialect, result, receipt))
         })
         .catch((error: unknown) => {
           head.reject(error)

@@ -11,12 +11,18 @@ declare module 'fastify' {
     freeRuns: FreeRuns
     receipts: Receipts
     receiptView: ReceiptView
+    /**
+     * The event `gateway.receipt` for the end of a stream, as one line of JSON; undefined unless the request asks for it
+     * with `X-Gateway-Receipt: true`: clients hand on events that they do not know.
+     */
+    receiptEvent(request: FastifyRequest): Promise<string | undefined>
   }
 }
 
 /** Reports reach back so far. */
 const KEPT_MS = 93 * 86_400_000
 const PURGE_MS = 600_000
+export const RECEIPT_EVENT = 'gateway.receipt'
 
 /** What predictions have used. */
 export default fp(
@@ -29,8 +35,22 @@ export default fp(
       track: (work) => void lifecycle.track(work).catch(() => {})
     })
     app.decorate('freeRuns', freeRuns)
-    app.decorate('receipts', createReceipts({ store, freeRuns, running }))
+    const receipts = createReceipts({ store, freeRuns, running })
+    app.decorate('receipts', receipts)
     app.decorate('receiptView', createReceiptView({ toCredits }))
+
+    app.decorate('receiptEvent', async function receiptEvent({ exchange, identity, headers }) {
+      const isAsked = String(headers['x-gateway-receipt']).toLowerCase() === 'true'
+      // What a visitor's answer costs is the business of whoever pays.
+      if (!isAsked || !exchange || identity?.key?.kind === 'embed_token') return undefined
+      try {
+        const record = await receipts.find(exchange.messageId)
+        return record && JSON.stringify({ event: RECEIPT_EVENT, data: app.receiptView(record) })
+      } catch (err) {
+        app.log.warn({ err, request_id: exchange.requestId }, 'no receipt for the end of a stream')
+        return undefined
+      }
+    })
 
     function running(runId: string) {
       const exchange = app.exchanges.get(runId)

@@ -4,7 +4,7 @@ import { runIdOf } from '../../src/ids.ts'
 import { createFakeClock } from '../clock.ts'
 import { buildTestApp } from '../helper.ts'
 import { startStreams } from '../prediction/streams.ts'
-import { idle, stored } from '../prediction/tools.ts'
+import { eventsOf, idle, open, stored } from '../prediction/tools.ts'
 import { buildExternalApp } from './accounting-open.ts'
 
 const { echo } = DEMO_IDS
@@ -133,4 +133,44 @@ t.test('with an accounting service a receipt says whether it has taken the charg
   service.next({ status: 503 }, /deduct/)
   const waiting = (await predict()).json().message_id
   t.match(await receipt(waiting), { state: 'pending', credits_charged: 1 })
+})
+
+t.test('a stream tells its receipt before its end, to whom asks for it', async (t) => {
+  const { url, user, standIn } = await startStreams(t)
+  const paths = ['/api/v1/chat/predict/stream', `/api/v1/prediction/${echo}`]
+  for (const path of paths)
+    for (const asked of [true, false]) {
+      standIn.next({
+        events: [
+          ['token', 'x'],
+          ['agentFlowExecutedData', ANSWER.agentFlowExecutedData]
+        ]
+      })
+      const body = { chatflow_id: echo, question: 'hi', streaming: true }
+      const headers = asked ? { 'x-gateway-receipt': 'true' } : {}
+      const text = await open(`${url}${path}`, { token: user.token, body, headers }).ended
+      const events = eventsOf(text)
+      t.same(
+        events.slice(-3).map(({ data }) => data.event === 'gateway.receipt'),
+        [asked, false, false]
+      )
+      if (asked)
+        t.match(events.at(-3)?.data.data, { state: 'settled', credits_charged: 1, tokens: { total: 15 } }, text)
+      t.match(events.at(-1)?.data, { event: 'end' })
+    }
+})
+
+t.test('a stream that fails tells its receipt as well', async (t) => {
+  const { url, user, standIn } = await startStreams(t)
+  standIn.next({
+    events: [
+      ['token', 'x'],
+      ['error', 'no']
+    ]
+  })
+  const body = { chatflow_id: echo, question: 'hi' }
+  const headers = { 'x-gateway-receipt': 'true' }
+  const events = eventsOf(await open(`${url}/api/v1/chat/predict/stream`, { token: user.token, body, headers }).ended)
+  t.match(events.at(-3)?.data, { event: 'gateway.receipt', data: { ending: 'failed_after_output' } })
+  t.match(events.at(-2)?.data, { event: 'error' })
 })
