@@ -49,6 +49,7 @@ import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
 import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
 import store from '../plugins/store.ts'
+import storedFiles from '../plugins/stored-files.ts'
 import streams from '../plugins/streams.ts'
 import testStream from '../plugins/test-stream.ts'
 import tls from '../plugins/tls.ts'
@@ -154,6 +155,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(feedback)
   await app.register(history)
   await app.register(leads)
+  await app.register(storedFiles)
   await app.register(usage)
   await app.register(credits)
   await app.register(apiKeys)
