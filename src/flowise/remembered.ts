@@ -6,7 +6,7 @@ export interface RememberedOptions<T> {
   maxEntries: number
   /** Asks Flowise; what it throws is remembered by nobody. */
   lookup: (key: string) => Promise<T>
-  /** Whether a value is worth its place; default: any is. */
+  /** Whether a value is worth its place; default: every one. */
   isKept?: (value: T) => boolean
 }
 
