@@ -1,7 +1,7 @@
-import { setTimeout } from 'node:timers/promises'
 import { Binary, type Db, MongoServerError, ObjectId } from 'mongodb'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { makeTogether } from '../repeat.ts'
 import type { Calls } from '../store/mongo/calls.ts'
 import { createBlobs } from './blobs.ts'
 import type { ChunkStore, Head } from './chunks.ts'
@@ -10,9 +10,6 @@ import type { BlobInfo, Blobs } from './port.ts'
 /** Not `fs`: that bucket may be another application's in the same database. */
 const BUCKET = 'blobs'
 const DUPLICATE_KEY = 11_000
-/** Creating one collection in several processes at once may fail in all but one of them. */
-const TRIES = 5
-const PAUSE_MS = 200
 
 /** As GridFS has it; the id of the blob is the name of the file. */
 interface FileDocument {
@@ -48,7 +45,8 @@ export interface GridfsOptions {
  * which fetches a file in batches of 16 MiB and keeps a cursor open for each reader (ADR 12). @throws store_unavailable
  */
 export async function createGridfsBlobs({ db, calls, clock }: GridfsOptions): Promise<Blobs> {
-  await calls.run(() => makeIndexes(db))
+  const isRace = (error: unknown) => error instanceof MongoServerError
+  await calls.run(() => makeTogether(() => makeIndexes(db), { clock, isRace }))
   return createBlobs({ chunks: createChunks(db, calls), clock })
 }
 
@@ -125,16 +123,8 @@ function createChunks(db: Db, calls: Calls): ChunkStore<ObjectId> {
 
 /** The unique name is what lets one of several writes win; the index of chunks is the one GridFS demands. */
 async function makeIndexes(db: Db): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await db.collection(`${BUCKET}.files`).createIndex({ filename: 1 }, { name: 'unique_filename', unique: true })
-      await db.collection(`${BUCKET}.chunks`).createIndex({ files_id: 1, n: 1 }, { unique: true })
-      return
-    } catch (error) {
-      if (tries === TRIES || !(error instanceof MongoServerError)) throw error
-      await setTimeout(PAUSE_MS * tries)
-    }
-  }
+  await db.collection(`${BUCKET}.files`).createIndex({ filename: 1 }, { name: 'unique_filename', unique: true })
+  await db.collection(`${BUCKET}.chunks`).createIndex({ files_id: 1, n: 1 }, { unique: true })
 }
 
 async function isInserted(insert: Promise<unknown>): Promise<boolean> {

@@ -9,8 +9,7 @@ import { probeGateway } from '../doctor/gateway.ts'
 import { probeRedis } from '../doctor/redis.ts'
 import { reportJson, reportText, withoutSecrets } from '../doctor/report.ts'
 import { probeStore } from '../doctor/store.ts'
-import { connectMongo, type MongoAddress } from '../store/mongo/connect.ts'
-import { openStore } from '../store/open.ts'
+import { type OpenedStore, openStore } from '../store/open.ts'
 import { version } from '../version.ts'
 import { type Command, UsageError } from './command.ts'
 
@@ -48,7 +47,7 @@ async function askStore(config: Config, clock: Clock): Promise<Finding[]> {
   try {
     const store = await openStore(config, { mode: 'inspect' })
     try {
-      const name = config.mongodb ? await describeMongo(config.mongodb, clock) : `SQLite in ${config.dataDir}`
+      const name = store.mongo ? await describeMongo(store.mongo) : `SQLite in ${config.dataDir}`
       const verify = async () => (await verifyLedger(store)).problems
       return await probeStore({ store, name, now: clock.now(), verify })
     } finally {
@@ -61,15 +60,10 @@ async function askStore(config: Config, clock: Clock): Promise<Finding[]> {
 }
 
 /** The server by what it says about itself: kind, version, database. */
-async function describeMongo(address: MongoAddress, clock: Clock): Promise<string> {
-  const { client } = await connectMongo(address, { specs: [], clock })
-  try {
-    const info = await client.db('admin').command({ buildInfo: 1 })
-    const kind = `${'ferretdbVersion' in info ? 'FerretDB, which speaks like ' : ''}MongoDB ${info.version}`
-    return `${kind}, database ${address.database}`
-  } finally {
-    await client.close()
-  }
+async function describeMongo({ client, database }: NonNullable<OpenedStore['mongo']>): Promise<string> {
+  const info = await client.db('admin').command({ buildInfo: 1 })
+  const kind = `${'ferretdbVersion' in info ? 'FerretDB, which speaks like ' : ''}MongoDB ${info.version}`
+  return `${kind}, database ${database}`
 }
 
 async function askRedis({ redisUrl }: Config): Promise<Finding[]> {

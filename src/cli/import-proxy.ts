@@ -1,6 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openBlobs } from '../blobs/open.ts'
 import type { Blobs } from '../blobs/port.ts'
 import { type Clock, createSystemClock } from '../clock.ts'
 import { type Config, loadConfigFromProcess } from '../config.ts'
@@ -16,7 +15,7 @@ import type { MongoAddress } from '../store/mongo/connect.ts'
 import type { Store } from '../store/port.ts'
 import { type Command, UsageError } from './command.ts'
 import { importRules } from './import-rules.ts'
-import { readPlace } from './place.ts'
+import { openPlace, readPlace } from './place.ts'
 
 const PROGRESS_MS = 5000
 /** Lines of each kind for one collection; a report has all. */
@@ -38,7 +37,7 @@ export const importFromProxy: Command = {
     try {
       if (!(await source.isProxy())) throw new Error(`--from: there is no data of a proxy in ${name}.`)
       const clock = createSystemClock()
-      const target = await (isDry ? openDry(config) : openTarget(config, clock))
+      const target = await (isDry ? openDry(config) : openPlace(config, 'serve', clock))
       try {
         say(`From ${name} to ${nameOf(config)}${isDry ? ', without writing anything' : ''}.`)
         const rules = importRules({ config, target: target.store, clock, isDry })
@@ -66,24 +65,6 @@ interface Target {
   store: Store
   blobs: Pick<Blobs, 'write'>
   close(): Promise<void>
-}
-
-async function openTarget(config: Config, clock: Clock): Promise<Target> {
-  const store = await openStore(config, { mode: 'serve' })
-  try {
-    const blobs = await openBlobs({ dataDir: config.dataDir, mongo: store.mongo }, clock)
-    return {
-      store,
-      blobs,
-      async close() {
-        await blobs.close()
-        await store.close()
-      }
-    }
-  } catch (error) {
-    await store.close()
-    throw error
-  }
 }
 
 /** What the store throws says nothing about which of the two it was, and what to do. */

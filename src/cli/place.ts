@@ -60,18 +60,19 @@ export async function openSource(named: Named, clock: Clock): Promise<OpenedPlac
   const forms = await seen.collection('meta').get('schema')
   await seen.close()
   if (!forms) throw new Error(`--from: there is no gateway data in ${named.name}.`)
-  return open(named, 'serve', clock)
+  return told(named, openPlace(named.place, 'serve', clock))
 }
 
 /** Opens what is to be filled, and makes it if it is not there. */
 export function openTarget(named: Named, clock: Clock): Promise<OpenedPlace> {
-  return open(named, 'fill', clock)
+  return told(named, openPlace(named.place, 'fill', clock))
 }
 
-async function open(named: Named, mode: OpenOptions['mode'], clock: Clock): Promise<OpenedPlace> {
-  const store = await told(named, openStore(named.place, { mode }))
+/** Opens both. */
+export async function openPlace(place: Place, mode: OpenOptions['mode'], clock: Clock): Promise<OpenedPlace> {
+  const store = await openStore(place, { mode })
   try {
-    const blobs = await told(named, openBlobs({ dataDir: named.place.dataDir, mongo: store.mongo }, clock))
+    const blobs = await openBlobs({ dataDir: place.dataDir, mongo: store.mongo }, clock)
     return {
       store,
       blobs,

@@ -78,14 +78,20 @@ async function inspectSqlite(dataDir: string): Promise<Store> {
 }
 
 async function serveMongo(address: MongoAddress, { clock, check }: ServeOptions): Promise<OpenedStore> {
-  const { store, client, calls, makeIndexes } = await connectMongo(address, { specs: collections, clock })
+  const { store, mongo, makeIndexes } = await connected(address, clock)
   await checked(store, check)
   await makeIndexes()
-  return { ...(await forward(store, clock)), mongo: { client, database: address.database, calls } }
+  return { ...(await forward(store, clock)), mongo }
 }
 
-async function inspectMongo(address: MongoAddress, clock: Clock): Promise<Store> {
-  return checked((await connectMongo(address, { specs: collections, clock })).store, checkWhole)
+async function inspectMongo(address: MongoAddress, clock: Clock): Promise<OpenedStore> {
+  const { store, mongo } = await connected(address, clock)
+  return { ...(await checked(store, checkWhole)), mongo }
+}
+
+async function connected(address: MongoAddress, clock: Clock) {
+  const { store, client, calls, makeIndexes } = await connectMongo(address, { specs: collections, clock })
+  return { store, mongo: { client, database: address.database, calls }, makeIndexes }
 }
 
 async function forward(store: Store, clock: Clock): Promise<Store> {

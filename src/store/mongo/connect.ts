@@ -68,7 +68,7 @@ export async function connectMongo(
     store: createMongoStore({ db, specs, clock, calls, disconnect }),
     client,
     calls,
-    makeIndexes: () => told(createIndexes(db, specs))
+    makeIndexes: () => told(createIndexes(db, specs, clock))
   }
 }
 

@@ -1,19 +1,19 @@
-import { setTimeout } from 'node:timers/promises'
 import { type Db, type IndexDescription, MongoServerError } from 'mongodb'
+import type { Clock } from '../../clock.ts'
+import { makeTogether } from '../../repeat.ts'
 import type { CollectionSpec } from '../port.ts'
 
 const NOT_IMPLEMENTED = 238
 const NO_SUCH_COLLECTION = 26
-/** Creating one collection in several processes at once may fail in all but one of them. */
-const TRIES = 5
-const PAUSE_MS = 200
 
 /** Makes the indexes of every collection, and with them the collections; what is there already stays. Safe to run in many processes at once. */
-export async function createIndexes(db: Db, specs: CollectionSpec[]): Promise<void> {
+export async function createIndexes(db: Db, specs: CollectionSpec[], clock: Clock): Promise<void> {
+  const isRace = (error: unknown) => error instanceof MongoServerError
   const sources = new Set(specs.flatMap(({ appendedFrom = [] }) => appendedFrom))
   for (const spec of specs) {
     if (spec.appendedFrom && spec.unique) throw new Error(`${spec.name} is appended to and cannot have unique members`)
-    await createMissing(db, spec.name, indexesOf(spec, sources.has(spec.name)))
+    const indexes = indexesOf(spec, sources.has(spec.name))
+    await makeTogether(() => createMissing(db, spec.name, indexes), { clock, isRace })
   }
 }
 
@@ -37,16 +37,8 @@ function indexesOf({ unique = [], indexes = [], appendedFrom }: CollectionSpec, 
 
 /** Names say what an index is made of, so one that is there under its name need not be looked at. */
 async function createMissing(db: Db, name: string, indexes: IndexDescription[]): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      const there = await indexNames(db, name)
-      for (const index of indexes) if (!there.has(index.name)) await create(db, name, index)
-      return
-    } catch (error) {
-      if (tries === TRIES || !(error instanceof MongoServerError)) throw error
-      await setTimeout(PAUSE_MS * tries)
-    }
-  }
+  const there = await indexNames(db, name)
+  for (const index of indexes) if (!there.has(index.name)) await create(db, name, index)
 }
 
 async function indexNames(db: Db, name: string): Promise<Set<string | undefined>> {
