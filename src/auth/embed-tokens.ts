@@ -10,7 +10,7 @@ export interface EmbedClaims {
   minter: Minter
   chatflowId: string
   visitorId: string
-  /** Lower case; empty: pages of any. */
+  /** Lower case; empty: all pages. */
   origins: readonly string[]
   /** Epoch ms, whole seconds. */
   expiresAt: number

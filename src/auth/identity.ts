@@ -22,7 +22,7 @@ export interface KeyLimits {
   readonly requestsPerMinute: number | null
   /** Whose chats these are; null: the owner's. */
   readonly visitorId: string | null
-  /** Origins of the pages that may use it, lower case; empty: any. */
+  /** Origins of the pages that may use it, lower case; empty: every page. */
   readonly origins: readonly string[]
 }
 

@@ -63,7 +63,7 @@ const settings = {
   allowed_origins: Nullable(
     Type.Array(Type.String({ minLength: 8, maxLength: 255, examples: ['https://shop.example.com'] }), {
       maxItems: 200,
-      description: 'of the web pages that may use it with a key or an embed token; null: any'
+      description: 'of the web pages that may use it with a key or an embed token; null: all'
     })
   ),
   on_disconnect: Nullable(

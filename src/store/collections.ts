@@ -98,7 +98,7 @@ export interface ChatflowRow extends Document {
   alias?: string
   /** What becomes of the system messages of clients made for OpenAI; absent: question. */
   systemMessages?: 'question' | 'ignore' | 'refuse'
-  /** Origins, lower case, of the pages that may use it with keys; absent: any. */
+  /** Origins, lower case, of the pages that may use it with keys; absent: all. */
   allowedOrigins?: string[]
   /** For whom its answers are cut; absent: member. */
   redaction?: 'public' | 'member' | 'developer'

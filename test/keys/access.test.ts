@@ -2,8 +2,9 @@ import t from 'tap'
 import type { ApiKeyRow } from '../../src/store/key-rows.ts'
 import { createFakeClock } from '../clock.ts'
 import { buildTestApp } from '../helper.ts'
-import { ask, echo, KEYS, makeKey, outcome, report } from './keys.ts'
+import { ask, echo, makeKey, outcome, report } from './keys.ts'
 
+const KEYS = '/api/v1/auth/api-keys'
 const HOUR_MS = 3_600_000
 const ME = '/api/v1/chat/credits'
 

@@ -3,8 +3,9 @@ import { sha256Hex } from '../../src/ids.ts'
 import type { ApiKeyRow } from '../../src/store/key-rows.ts'
 import { createFakeClock } from '../clock.ts'
 import { buildTestApp } from '../helper.ts'
-import { ask, echo, KEYS, makeKey, outcome, report } from './keys.ts'
+import { ask, echo, makeKey, outcome, report } from './keys.ts'
 
+const KEYS = '/api/v1/auth/api-keys'
 const DAY_MS = 86_400_000
 
 t.test('a key is shown once; what is kept is its hash', async (t) => {

@@ -4,8 +4,10 @@ import type { SessionRow } from '../../src/store/collections.ts'
 import { createFakeClock } from '../clock.ts'
 import { operationsOf } from '../gates/operations.ts'
 import { buildTestApp, type TestApp } from '../helper.ts'
-import { ask, askEmbedded, EMBED_TOKENS, echo, KEYS, makeEmbedToken, makeKey, outcome, report } from './keys.ts'
+import { ask, askEmbedded, echo, makeEmbedToken, makeKey, outcome, report } from './keys.ts'
 
+const KEYS = '/api/v1/auth/api-keys'
+const EMBED_TOKENS = '/api/v1/auth/embed-tokens'
 const MINUTE_MS = 60_000
 
 async function setUp(t: Parameters<typeof buildTestApp>[0], options: Parameters<typeof buildTestApp>[1] = {}) {

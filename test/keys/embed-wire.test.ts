@@ -2,7 +2,9 @@ import t from 'tap'
 import { loggerOptions } from '../../src/logger.ts'
 import { sendRaw } from '../gates/raw-http.ts'
 import { buildTestApp } from '../helper.ts'
-import { echo, KEYS, makeEmbedToken, makeKey, SHOP } from './keys.ts'
+import { echo, makeEmbedToken, makeKey, SHOP } from './keys.ts'
+
+const KEYS = '/api/v1/auth/api-keys'
 
 /** A request as bytes: no client in between tidies its path. */
 function post(url: string, path: string, headers: Record<string, string> = {}, body = '{"question":"hello"}') {

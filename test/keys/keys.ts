@@ -2,8 +2,6 @@ import type { LightMyRequestResponse } from 'fastify'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import type { TestApp, TestUser } from '../helper.ts'
 
-export const KEYS = '/api/v1/auth/api-keys'
-export const EMBED_TOKENS = '/api/v1/auth/embed-tokens'
 export const { echo, report } = DEMO_IDS
 export const SHOP = 'https://shop.example.com'
 export const EVIL = 'https://evil.example.com'
@@ -15,7 +13,7 @@ export function outcome(reply: LightMyRequestResponse): [number, string | undefi
 
 /** A key of the user; the test fails when it is refused. */
 export async function makeKey({ request }: TestApp, { token }: TestUser, body: object = {}) {
-  const reply = await request('POST', KEYS, { token, body: { name: 'test', ...body } })
+  const reply = await request('POST', '/api/v1/auth/api-keys', { token, body: { name: 'test', ...body } })
   if (reply.statusCode !== 201) throw new Error(`The key was refused: ${reply.statusCode} ${reply.body}`)
   const { id, api_key: key }: { id: string; api_key: string } = reply.json()
   return { id, key }
@@ -23,7 +21,7 @@ export async function makeKey({ request }: TestApp, { token }: TestUser, body: o
 
 /** An embed token made with a key or a login. */
 export async function makeEmbedToken({ request }: TestApp, token: string, body: object = {}) {
-  const reply = await request('POST', EMBED_TOKENS, { token, body: { chatflow_id: echo, ...body } })
+  const reply = await request('POST', '/api/v1/auth/embed-tokens', { token, body: { chatflow_id: echo, ...body } })
   if (reply.statusCode !== 201) throw new Error(`The token was refused: ${reply.statusCode} ${reply.body}`)
   return reply.json<{ token: string; api_host: string; visitor_id: string; expires_at: string }>()
 }

@@ -3,8 +3,9 @@ import { verifyBooks } from '../../src/credits/verify-books.ts'
 import type { AccountRow } from '../../src/store/collections.ts'
 import { createFakeClock } from '../clock.ts'
 import { buildTestApp, type TestAppOptions } from '../helper.ts'
-import { ask, echo, KEYS, makeEmbedToken, askEmbedded, makeKey, outcome } from './keys.ts'
+import { ask, echo, makeEmbedToken, askEmbedded, makeKey, outcome } from './keys.ts'
 
+const KEYS = '/api/v1/auth/api-keys'
 const MANY = { RATE_LIMIT_PER_MINUTE: '0', MAX_CONCURRENT_PER_USER: '200' }
 
 async function setUp(t: Test, options: TestAppOptions = {}) {

@@ -2,7 +2,9 @@ import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { buildTestApp } from '../helper.ts'
 import { operationsOf } from '../gates/operations.ts'
-import { ask, echo, KEYS, makeKey, outcome } from './keys.ts'
+import { ask, echo, makeKey, outcome } from './keys.ts'
+
+const KEYS = '/api/v1/auth/api-keys'
 
 /** What a key of each scope may do; everything else that needs a login, it may not. */
 const READING = [
@@ -18,8 +20,9 @@ const READING = [
   'credits.transactions'
 ]
 
-/** Operations that no key may use, whatever its scopes. */
-const LOGIN_ONLY = /^(auth\.revoke|keys\..*|sessions\.deleteAll)$|^(admin|users|grants|audit|catalogue)\./
+/** Operations that no chat needs: those no key may use at all, and reports. */
+const NOT_FOR_CHATS =
+  /^(auth\.revoke|keys\.(?!createEmbedToken).*|sessions\.deleteAll|credits\.usage)$|^(admin|users|grants|audit|catalogue)\./
 
 const gateway = await buildTestApp(t, { env: { RATE_LIMIT_PER_MINUTE: '0' } })
 const { request, admin } = gateway
@@ -56,7 +59,7 @@ t.test('a key with the scope chat does what a chat needs, and administers nothin
       id
     )
   for (const operation of operations) {
-    const isOpen = !LOGIN_ONLY.test(operation.id) && !operation.path.startsWith('/api/v1/admin/')
+    const isOpen = !NOT_FOR_CHATS.test(operation.id) && !operation.path.startsWith('/api/v1/admin/')
     t.equal(await isLetIn(operation, key), isOpen, operation.id)
   }
 })

@@ -11,7 +11,8 @@ const one = `/api/v1/admin/chatflows/${echo}`
 interface Change {
   /** As the document has it. */
   route: string
-  url: (user: TestUser) => string
+  /** `made` is what `before` answered. */
+  url: (user: TestUser, made: unknown) => string
   body?: (user: TestUser) => unknown
   /** What the entry says. */
   action: string
@@ -63,6 +64,12 @@ const changes: Change[] = [
     url: () => one,
     body: () => ({ price: 3 }),
     action: 'chatflow.update'
+  },
+  {
+    route: 'DELETE /api/v1/admin/api-keys/{key_id}',
+    before: async (send) => (await send('POST', '/api/v1/auth/api-keys', { name: 'n' })).json().id,
+    url: (_user, made) => `/admin/api-keys/${made}`,
+    action: 'api_key.revoke'
   },
   { route: 'POST /api/v1/admin/chatflows/sync', url: () => '/admin/chatflows/sync', action: 'chatflow.sync' },
   {
@@ -123,16 +130,16 @@ t.test('every change made through /admin has one entry: who, what, before, after
   )
   for (const { route, url, body, action, before } of changes) {
     const user = await gateway.createUser()
-    await before?.(send, user)
+    const prepared = await before?.(send, user)
     const known = await entriesOf(gateway)
     const options = { token: admin.token, ...(body ? { body: body(user) } : {}) }
-    const reply = await request(methodOf(route), url(user), options)
+    const reply = await request(methodOf(route), url(user, prepared), options)
     t.ok(reply.statusCode < 300, `${route}: ${reply.statusCode} ${reply.body}`)
     const made = (await entriesOf(gateway)).slice(0, -known.length)
     t.match(made, [{ action, actor_id: admin.id, target: String, request_id: reply.headers['x-request-id'] }], route)
     t.equal(made.length, 1, `${route} has one entry`)
     t.notMatch(JSON.stringify(made), /passw|\$2[aby]\$|hash/i, `${route} tells no secret`)
-    const again = await request(methodOf(route), url(user), options)
+    const again = await request(methodOf(route), url(user, prepared), options)
     const isRepeatable = action === 'chatflow.sync' || action === 'user.update' || action === 'chatflow.update'
     if (!isRepeatable)
       t.equal((await entriesOf(gateway)).length, known.length + 1, `${again.statusCode}: no change, no entry`)
@@ -147,7 +154,7 @@ t.test('what is refused leaves no entry', async (t) => {
   for (const { route, url } of changes) {
     const method = methodOf(route)
     if (method === 'DELETE' || route.endsWith('/sync')) continue
-    const reply = await request(method, url(user), {
+    const reply = await request(method, url(user, undefined), {
       token: admin.token,
       body: { amount: 'x', price: 'x', frozen: 1, role: 1 }
     })
@@ -170,10 +177,10 @@ t.test('a change and its entry are one write: neither is there without the other
   t.ok(single.length >= 10)
   for (const { route, url, body, action, before } of single) {
     const user = await gateway.createUser()
-    await before?.(send, user)
+    const prepared = await before?.(send, user)
     isBroken = true
     const options = { token: admin.token, ...(body ? { body: body(user) } : {}) }
-    const reply = await request(methodOf(route), url(user), options)
+    const reply = await request(methodOf(route), url(user, prepared), options)
     isBroken = false
     t.ok(reply.statusCode < 300, `${route}: ${reply.statusCode}`)
     t.match((await entriesOf(gateway))[0], { action, request_id: reply.headers['x-request-id'] }, route)

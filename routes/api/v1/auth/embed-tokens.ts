@@ -16,7 +16,7 @@ const NewToken = Members(
     origins: optional(
       Type.Array(Type.String({ minLength: 8, maxLength: 255 }), {
         maxItems: 20,
-        description: 'of the pages that may use it, such as https://shop.example.com; absent: any'
+        description: 'of the pages that may use it, such as https://shop.example.com; absent: all'
       })
     ),
     visitor_id: optional(
