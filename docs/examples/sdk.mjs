@@ -14,13 +14,17 @@ if (answer.message !== undefined) throw new Error(answer.message)
 console.log('answer:', answer.text)
 console.log('charged:', answer.credits_charged)
 
-// The next turn of the same conversation, as it comes.
+// The next turn of the same conversation, as it comes. A flow that cannot stream answers in one piece here too.
 const { chatId } = answer
 const question = 'What did I say before?'
-const stream = await client.createPrediction({ chatflowId, question, chatId, streaming: true })
-let text = ''
-for await (const { event, data } of stream) {
-  if (event === 'token') text += data
-  if (event === 'error') console.log('refused:', data)
+const reply = await client.createPrediction({ chatflowId, question, chatId, streaming: true })
+if (Symbol.asyncIterator in reply) {
+  let text = ''
+  for await (const { event, data } of reply) {
+    if (event === 'token') text += data
+    if (event === 'error') console.log('failed:', data)
+  }
+  console.log('streamed:', text)
+} else {
+  console.log('answer:', reply.text)
 }
-console.log('streamed:', text)
