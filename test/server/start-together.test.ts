@@ -44,6 +44,8 @@ void withMongo(t, 'gateways that start at the same moment make one installation'
   t.equal(await db.collection('users').countDocuments(), 1)
   t.equal(await db.collection('meta').countDocuments({ _id: { $eq: 'schema' as never } }), 1)
   for (const { name, unique = [], indexes = [] } of collections) {
+    // Made with its first row.
+    if (unique.length + indexes.length === 0) continue
     const names = new Set((await db.collection(name).indexes()).map((index) => index.name))
     for (const members of unique) t.ok(names.has(`unique_${members.join('_')}`), `${name} ${members.join()}`)
     for (const members of indexes) t.ok(names.has(`by_${members.join('_')}`), `${name} ${members.join()}`)
