@@ -14,7 +14,7 @@ const REQUEST_ID = '0b9e7a54-8c1d-4f36-9d2b-7e5a3c6f1048'
 const errorCodes = Object.keys(catalogue) as ErrorCode[]
 
 const tags = [
-  { name: 'authentication', description: 'Log in, refresh and revoke tokens' },
+  { name: 'authentication', description: 'Log in, refresh and revoke tokens; API keys, and tokens for web pages' },
   { name: 'chatflows', description: 'What the caller may talk to' },
   { name: 'predictions', description: 'Ask a chatflow, as JSON or as a stream' },
   { name: 'sessions', description: "The caller's conversations" },
@@ -42,11 +42,17 @@ export default fp(
           version,
           description:
             'Logins, permissions, credits and history in front of Flowise. Log in at /api/v1/chat/authenticate and send ' +
-            'the access token as a bearer. Errors are RFC 9457 problems; their codes are part of the contract.'
+            'the access token as a bearer; programs send an API key, as a bearer or as X-API-Key. Errors are RFC 9457 problems; their codes are part of the contract.'
         },
         tags,
-        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } }
+        components: {
+          securitySchemes: {
+            bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+            apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' }
+          }
+        }
       },
+      transform: ({ schema, url, route }) => ({ schema: withKeys(schema, route.config?.scope !== undefined), url }),
       refResolver: { buildLocalReference: ({ $id }) => (typeof $id === 'string' ? $id : 'Unnamed') },
       transformObject(document) {
         if (!('openapiObject' in document)) return {}
@@ -67,6 +73,11 @@ export default fp(
   },
   { name: 'openapi', dependencies: ['problem'] }
 )
+
+/** What a scope opens, an API key opens too. */
+function withKeys<S extends { security?: unknown; hide?: boolean }>(schema: S, isOpen: boolean): S {
+  return isOpen && schema?.security ? { ...schema, security: [{ bearer: [] }, { apiKey: [] }] } : schema
+}
 
 const things: Record<string, ErrorCode> = {
   session_id: 'session_not_found',

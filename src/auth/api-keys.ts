@@ -89,6 +89,7 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
     const expired = placed.find(hasEnded)
     if (expired?.place === undefined) throw new AppError('too_many_keys')
     await rows.update(expired.id, { equal: { place: expired.place } }, { unset: ['place'] })
+    if (expired.budgetMicro !== null) await budgets.drop(userId, budgetOf(expired.id))
     return expired.place
   }
 
