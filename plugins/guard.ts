@@ -7,9 +7,10 @@ import { AppError } from '../src/errors.ts'
 
 /**
  * Who may use a route. `prediction` is `user` plus, in this order, the rate limit, the grant, the session fence,
- * the files and the credit hold: the steps in front of everything that reaches Flowise.
+ * the files and the credit hold: the steps in front of everything that reaches Flowise and costs credits. `upsert` is the
+ * same for documents, which are of no session.
  */
-export type Access = 'public' | 'user' | 'admin' | 'prediction'
+export type Access = 'public' | 'user' | 'admin' | 'prediction' | 'upsert'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -45,7 +46,7 @@ export default fp(
       if (access === undefined || access === 'public') return
       const onRequest: onRequestAsyncHookHandler[] = [app.authenticate, checkScope, app.limitKey]
       if (access === 'admin') onRequest.push(app.requireAdmin)
-      if (access === 'prediction') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
+      if (access === 'prediction' || access === 'upsert') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
       route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object
       if (access === 'prediction')
         route.preHandler = [
@@ -55,6 +56,8 @@ export default fp(
           app.checkFiles,
           app.holdCredits
         ]
+      if (access === 'upsert')
+        route.preHandler = [...asList(route.preHandler), app.requireGrant, app.openUpsert, app.holdCredits]
     })
     app.addHook('onReady', async function checkRoutes() {
       for (const { url, route, guardedAs } of seen) {
@@ -67,7 +70,7 @@ export default fp(
   },
   {
     name: 'guard',
-    dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'attachments', 'credits']
+    dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'attachments', 'upsert', 'credits']
   }
 )
 

@@ -55,6 +55,7 @@ import testStream from '../plugins/test-stream.ts'
 import tls from '../plugins/tls.ts'
 import usage from '../plugins/usage.ts'
 import usageReports from '../plugins/usage-reports.ts'
+import upsert from '../plugins/upsert.ts'
 import users from '../plugins/users.ts'
 import type { Bcrypt } from './auth/bcrypt.ts'
 import type { Blobs } from './blobs/port.ts'
@@ -162,6 +163,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(streams)
   await app.register(exchange)
   await app.register(attachments)
+  await app.register(upsert)
   await app.register(usageReports)
   await app.register(administration)
   await app.register(prediction)

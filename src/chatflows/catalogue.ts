@@ -13,6 +13,7 @@ const LIKE_AN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/
 /** Settings of a chatflow as the API has them, amounts in credits; null goes back to the default. */
 export interface ChatflowPatch {
   price?: number | null
+  upsert_price?: number | null
   metered?: { per_1k_tokens: number; per_1k_output_tokens?: number; floor: number; ceiling: number } | null
   override_allow?: string[] | null
   alias?: string | null
@@ -96,6 +97,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     if (patch.alias && LIKE_AN_ID.test(patch.alias)) throw invalid(['body', 'alias'], 'must not look like an id')
     const members = {
       priceMicro: convert(patch.price, (price) => amount(['price'], price)),
+      upsertPriceMicro: convert(patch.upsert_price, (price) => amount(['upsert_price'], price)),
       metered: convert(patch.metered, meteredOf),
       overrideAllow: convert(patch.override_allow, unique),
       alias: patch.alias,

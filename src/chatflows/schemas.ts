@@ -34,6 +34,7 @@ const shown = {
 export const ChatflowBody = Members(shown)
 
 const settings = {
+  upsert_price: Nullable({ ...Amount, description: 'credits per upsert, at most six decimals; null: the flat price' }),
   metered: Nullable(
     Members(
       {
@@ -94,6 +95,7 @@ export const AdminChatflowBody = Members({
 export const ChatflowPatchBody = Members(
   {
     price: Type.Optional(Nullable(Amount)),
+    upsert_price: Type.Optional(settings.upsert_price),
     metered: Type.Optional(settings.metered),
     override_allow: Type.Optional(settings.override_allow),
     alias: Type.Optional(settings.alias),

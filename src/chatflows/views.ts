@@ -54,6 +54,7 @@ export function createViews({ defaultPriceMicro, toCredits }: ViewOptions): Chat
       sync_status: row.status,
       sync_error: row.syncError,
       synced_at: isoInstant(row.syncedAt),
+      upsert_price: row.upsertPriceMicro === undefined ? null : toCredits(row.upsertPriceMicro),
       metered: row.metered ? meteredOf(row.metered) : null,
       override_allow: row.overrideAllow ?? null,
       alias: row.alias ?? null,
@@ -73,6 +74,7 @@ export function settingsOf(row: ChatflowRow): Record<string, unknown> {
   const { priceMicro, metered, overrideAllow, responseFields, streamEvents, redaction, onDisconnect } = row
   return {
     priceMicro: priceMicro ?? null,
+    upsertPriceMicro: row.upsertPriceMicro ?? null,
     metered: metered ?? null,
     overrideAllow: overrideAllow ?? null,
     alias: row.alias ?? null,

@@ -4,8 +4,11 @@ import type { Price, Tokens } from './pricing.ts'
 
 /** What a run is known by in the books. */
 export interface RunNames {
+  /** Empty: of none. */
   readonly sessionId: string
   readonly messageId: string
+  /** Absent: a prediction. */
+  readonly purpose?: 'upsert'
 }
 
 /** The API key or embed token that a run came with. */
@@ -24,10 +27,12 @@ export interface RunEnd {
 }
 
 /** What the entry that a run begins with tells; if the run expires, that is all there will be. */
-export function beginningOf({ sessionId, messageId }: RunNames, key: RunKey | null, price: Price): Meta {
+export function beginningOf(names: RunNames, key: RunKey | null, price: Price): Meta {
+  const { sessionId, messageId, purpose } = names
   return {
-    sessionId,
+    sessionId: sessionId === '' ? null : sessionId,
     messageId,
+    ...(purpose && { purpose }),
     ...(key && { keyId: key.keyId }),
     ...(key && key.visitorId !== null && { visitorId: key.visitorId }),
     ...(price.kind === 'metered' && { per1kTokensMicro: price.per1kTokensMicro }),

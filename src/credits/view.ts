@@ -26,7 +26,7 @@ export const Transaction = Type.Object({
   chatflow_id: Nullable(Type.String()),
   session_id: Nullable(Type.String()),
   message_id: Nullable(Type.String()),
-  note: Nullable(Type.String()),
+  note: Nullable(Type.String({ description: 'of the administrator; `upsert` where that is what was charged' })),
   created_at: Instant
 })
 
@@ -92,7 +92,7 @@ function transactionView({ id, kind, delta, at, meta }: LedgerEntryRow): Static<
     chatflow_id: text(meta.chatflowId),
     session_id: text(meta.sessionId),
     message_id: text(meta.messageId),
-    note: text(meta.note),
+    note: text(meta.note) ?? text(meta.purpose),
     created_at: isoInstant(at)
   }
 }

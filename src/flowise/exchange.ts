@@ -38,6 +38,8 @@ export interface ExchangeSeed {
   requestId: string
   chatflow: ChatflowRow
   kind: 'json' | 'sse'
+  /** Absent: a prediction. */
+  purpose?: 'upsert'
   startedAt: number
   transcript: Transcript
   /** What of it the client may see. */

@@ -66,7 +66,10 @@ export function readStoredResult(stored: unknown, view: View): PredictionResult 
 }
 
 /** The money of a result as clients read it. */
-export function receiptView({ chargedMicro, availableMicro }: PredictionResult): ReceiptView {
+export function receiptView({
+  chargedMicro,
+  availableMicro
+}: Pick<PredictionResult, 'chargedMicro' | 'availableMicro'>): ReceiptView {
   return { credits_charged: chargedMicro / MICRO, credits_remaining: availableMicro / MICRO }
 }
 
