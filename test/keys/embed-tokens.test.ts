@@ -146,11 +146,12 @@ t.test('visitors share no chat, neither with each other nor with their owner', a
     t.equal((await askEmbedded(gateway, token, { chatId: 'same' })).statusCode, 200)
   t.equal((await ask(gateway, user.token, { sessionId: 'same' })).statusCode, 200)
   const rows = await gateway.app.store.collection<SessionRow>('sessions').list({ limit: 10 })
-  t.strictSame(rows.map(({ userId, messageCount }) => [userId, messageCount]).toSorted(), [
-    [user.id, 2],
-    [user.id, 2],
-    [user.id, 4]
-  ])
+  t.strictSame(new Set(rows.map(({ userId }) => userId)), new Set([user.id]))
+  t.strictSame(
+    rows.map(({ messageCount }) => messageCount).toSorted((a, b) => a - b),
+    [2, 2, 4],
+    'who comes again with the same visitor_id goes on'
+  )
 })
 
 t.test('one idempotency key of two visitors is two keys', async (t) => {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { loggerOptions } from '../../src/logger.ts'
 import { sendRaw } from '../gates/raw-http.ts'
 import { buildTestApp } from '../helper.ts'
+import { startSecure } from '../server/secure.ts'
 import { echo, makeEmbedToken, makeKey, SHOP } from './keys.ts'
 
 const KEYS = '/api/v1/auth/api-keys'
@@ -108,4 +109,26 @@ t.test('no log line, reply, header or metric shows a token or a key', async (t) 
     t.notMatch(all, secret.slice(20), 'nor a part of it')
   }
   t.match(lines.join('\n'), `"key":"${id}"`, 'the id of the key is told')
+})
+
+t.test('over HTTP/2 it is the same', async (t) => {
+  const lines: string[] = []
+  const logger = { ...loggerOptions('trace'), stream: { write: (line: string) => void lines.push(line) } }
+  const { connect, ...gateway } = await startSecure(t, {}, { logger })
+  const { token } = await makeEmbedToken(gateway, gateway.user.token, { origins: [SHOP] })
+  const { json } = await connect()
+  const base = `/e/${token}/api/v1/prediction/${echo}`
+  const asked = async (path: string, origin: string) => {
+    const { status, headers, body } = await json(path, {
+      method: 'POST',
+      body: { question: 'hello' },
+      headers: { origin }
+    })
+    t.notMatch(JSON.stringify([headers, body]), token.slice(20))
+    return [status, headers['access-control-allow-origin']]
+  }
+  t.strictSame(await asked(base, SHOP), [200, SHOP])
+  t.strictSame(await asked(`/e/${token}/health`, SHOP), [404, SHOP])
+  t.strictSame(await asked(`/e/${token}/../${base}`, SHOP), [404, SHOP])
+  t.notMatch(lines.join('\n'), token.slice(20))
 })
