@@ -42,10 +42,10 @@ export const BEHAVIOURS = {
     ...flowise(),
     ...openai('an answer as it comes, unicode and all')
   },
-  agents: { does: 'an agentflow streams, with its progress', ...flowise() },
+  agents: { does: 'an agentflow streams, with its progress', ...flowise(), openai: 'yes, its text' },
   markdown: { does: 'Markdown is shown as such', ...embed },
   bubble: { does: 'the bubble in the corner of a page does what the full page does', ...embed },
-  turns: { does: 'several turns are one conversation', ...flowise() },
+  turns: { does: 'several turns are one conversation', ...flowise(), openai: 'with X-Session-Id' },
   reload: { does: 'the conversation goes on after a reload of the page', ...embed },
   strangers: { does: 'two visitors never see each other', ...embed },
   customers: { does: "a customer's own id in front of the chat's is kept", ...embed },
@@ -79,9 +79,10 @@ export const BEHAVIOURS = {
   },
   forbidden: {
     does: 'a key or token for another chatflow',
-    ...flowise('You have no access to this chat.')
+    ...flowise('You have no access to this chat.'),
+    openai: '403'
   },
-  unknown: { does: 'an unknown chatflow', 'flowise-sdk': 'This chat does not exist any more.' },
+  unknown: { does: 'an unknown chatflow', 'flowise-sdk': 'This chat does not exist any more.', openai: '404' },
   limited: {
     does: 'too many questions in a minute',
     ...flowise('That was a lot of messages in a short time. Please wait a minute.'),
@@ -97,7 +98,7 @@ export const BEHAVIOURS = {
     ...flowise('The assistant could not answer. Please try again in a moment.'),
     ...openai('a failure in the middle of a stream is an error, not a short answer', 'an error, not a short answer')
   },
-  discreet: { does: "no prompt, key or owner's name is on the wire", ...flowise() }
+  discreet: { does: "no prompt, key or owner's name is on the wire", ...flowise(), openai: yes }
 } as const satisfies Record<string, Row>
 
 export type Behaviour = keyof typeof BEHAVIOURS
