@@ -48,6 +48,7 @@ import readiness from '../plugins/readiness.ts'
 import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
 import securityHeaders, { defaultHeaders } from '../plugins/security-headers.ts'
+import speech from '../plugins/speech.ts'
 import store from '../plugins/store.ts'
 import storedFiles from '../plugins/stored-files.ts'
 import streams from '../plugins/streams.ts'
@@ -171,6 +172,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(answers)
   await app.register(followers)
   await app.register(predictionProxy)
+  await app.register(speech)
   await app.register(flowiseSurface)
   await app.register(testStream)
   await app.register(guard)
