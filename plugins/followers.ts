@@ -108,7 +108,12 @@ export default fp(
       return found !== 'nobody' || reply.raw.destroyed
     }
 
-    async function replay(message: MessageRow, { after }: Question, request: FastifyRequest, reply: FastifyReply) {
+    async function replay(
+      message: MessageRow,
+      { after }: Question,
+      request: FastifyRequest,
+      reply: FastifyReply
+    ): Promise<void> {
       const run = await app.receipts.find(message.id)
       const receipt = run === undefined ? {} : { credits_charged: toCredits(run.chargedMicro) }
       const { text, lastId } = storedStream({ message, requestId: request.id, receipt, statusOf })

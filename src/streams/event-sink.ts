@@ -19,8 +19,8 @@ const LINGER_MS = 30_000
 
 /** A follower's reply, whose head has been sent; `isKeepingUp` is for frames that nobody can hold back. */
 export function createEventSink(options: EventSinkOptions): Sink & { isKeepingUp(): boolean } {
-  const { writable, clock, ping: text, pingMs, onPing } = options
-  const pings = startPings({ writable, clock, pingMs, text, onPing })
+  const { writable, clock, ping, pingMs, onPing } = options
+  const pings = startPings({ writable, clock, pingMs, text: ping, onPing })
 
   function end(): void {
     pings.stop()

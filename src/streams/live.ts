@@ -100,6 +100,7 @@ export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOp
       },
       push: buffer.push,
       pushAll(text) {
+        if (refusal) return
         buffer.pushAll(text)
         begin()
       },

@@ -51,7 +51,6 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
   const listeners = new Set<() => void>()
   const summary = createSummary(told, tokenFrame, maxBytes / 2)
   let frames: string[] = []
-  let sizes: number[] = []
   let textLengths: number[] = []
   /** Index of the first frame that is kept, and its id. */
   let first = 0
@@ -63,19 +62,17 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
   const lastId = () => firstId + frames.length - first - 1
 
   function add(frame: string): void {
-    // Reading the length makes one string of the pieces it was put together from.
-    const bytes = Buffer.byteLength(frame) + FRAME_BYTES
+    const bytes = sizeOf(frame)
     frames.push(frame)
-    sizes.push(bytes)
     textLengths.push(lengthOf(told))
     keptBytes += bytes
     room.take(bytes)
-    while (first < frames.length && (keptBytes > maxBytes || room.isOverfull())) shift()
+    while ((keptBytes > maxBytes || room.isOverfull()) && first < frames.length) shift()
   }
 
   function shift(): void {
-    const bytes = sizes[first] ?? 0
     const frame = frames[first] ?? ''
+    const bytes = sizeOf(frame)
     summary.add(firstId, frame, textLengths[first] ?? 0)
     frames[first] = ''
     keptBytes -= bytes
@@ -87,7 +84,6 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
 
   function tidy(): void {
     frames = frames.slice(first)
-    sizes = sizes.slice(first)
     textLengths = textLengths.slice(first)
     first = 0
   }
@@ -126,7 +122,6 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
       isDropped = true
       firstId = lastId() + 1
       frames = []
-      sizes = []
       textLengths = []
       first = 0
       keptBytes = 0
@@ -141,7 +136,7 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
       const from = first + id - firstId + 1
       if (from >= frames.length) return undefined
       let to = from
-      for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizes[to] ?? 0
+      for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizeOf(frames[to])
       return { text: frames.slice(from, to).join(''), id: id + to - from }
     },
     watch(listener) {
@@ -149,6 +144,11 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
       return () => void listeners.delete(listener)
     }
   }
+}
+
+/** About: a text in other than Latin letters takes twice as much, but to find out would cost every token. */
+function sizeOf(frame = ''): number {
+  return frame.length + FRAME_BYTES
 }
 
 /** The frames of a text of whole frames. */

@@ -10,6 +10,7 @@ export interface Room {
 /** `spare` frees what is needed least; false if there is nothing of the kind. */
 export function createRoom(maxBytes: number, spare: () => boolean): Room {
   let taken = 0
+  const isOver = () => taken > maxBytes
   return {
     take(bytes) {
       taken += bytes
@@ -18,8 +19,8 @@ export function createRoom(maxBytes: number, spare: () => boolean): Room {
       taken -= bytes
     },
     isOverfull() {
-      while (taken > maxBytes && spare());
-      return taken > maxBytes
+      while (isOver() && spare());
+      return isOver()
     },
     get takenBytes() {
       return taken

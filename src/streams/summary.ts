@@ -6,8 +6,10 @@ export interface Told {
 }
 
 /** Of these the last says nothing about those before. */
-const PIECES: readonly string[] = ['token', 'thinking', 'tts_data']
+const PIECES: readonly string[] = ['thinking', 'tts_data']
+const TOKEN = 'token\n'
 const ALL_TEXT = -1
+const EVENT = '\nevent: '
 
 /** What stands for the frames that have left a replay buffer. */
 export interface Summary {
@@ -42,10 +44,15 @@ export function createSummary(told: Told, tokenFrame: TokenFrame, maxBytes: numb
 
   return {
     add(id, frame, textLength) {
-      const name = /^id: \d+\nevent: (\S+)/.exec(frame)?.[1] ?? ''
-      if (name === 'token') tokenId = id
-      if (!PIECES.includes(name)) keep(name, id, frame)
       length = textLength
+      const at = frame.indexOf(EVENT) + EVENT.length
+      // Nearly all are tokens: nothing is cut out of them.
+      if (frame.startsWith(TOKEN, at)) {
+        tokenId = id
+        return
+      }
+      const name = frame.slice(at, frame.indexOf('\n', at))
+      if (!PIECES.includes(name)) keep(name, id, frame)
     },
     frames() {
       if (length === ALL_TEXT) return undefined

@@ -4,6 +4,8 @@ import type { MessageRow } from '../../src/store/collections.ts'
 import { eventsOf, settled, stored, textOf } from '../prediction/tools.ts'
 import { lastIdOf, messageIdOf, startResumable, wholeEvents } from './resume.ts'
 
+t.setTimeout(120_000)
+
 const ROW: MessageRow = {
   id: 'm',
   sessionId: 's',

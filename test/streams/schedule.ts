@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import type { Send } from '../helper.ts'
 import { open, type Wire } from '../prediction/tools.ts'
