@@ -43,7 +43,7 @@ export interface UsageReportsOptions {
   maxRows?: number
 }
 
-const PAGE = 1000
+const PAGE = 500
 const RETRY_SECONDS = 60
 
 /** Reports out of what has been added up, and of the predictions after that. */

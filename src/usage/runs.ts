@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { pagesOf } from '../store/collect.ts'
 import type { LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Document, Guard, Store } from '../store/port.ts'
 import type { FreeRunRow } from '../store/usage-rows.ts'
@@ -21,57 +20,63 @@ export interface EndedRuns {
   firstAt(): Promise<number | undefined>
 }
 
-interface Source {
-  firstAt(): Promise<number | undefined>
-  pages(query: RunsQuery): AsyncGenerator<CountedRun[]>
-}
+type Equal = NonNullable<Guard['equal']>
 
-const PAGE = 500
+const PAGE = 250
 const BOOKS = ['ledger_entries', 'accounting_entries']
-const KINDS = ['charge', 'release']
+/** What a run ends with. */
+const KINDS: readonly LedgerEntryRow['kind'][] = ['charge', 'release']
+const ORDER = { by: 'at', direction: 'asc' } as const
 
 /** The ended runs in this store. */
 export function createEndedRuns(store: Store): EndedRuns {
+  const books = BOOKS.map((book) => store.collection<LedgerEntryRow>(book))
   const free = store.collection<FreeRunRow>('free_runs')
-  const sources: Source[] = [
-    ...BOOKS.flatMap((book) =>
-      KINDS.map((kind) =>
-        sourceOf<LedgerEntryRow>(store.collection(book), { kind }, { user: 'accountId', count: countedEntry })
-      )
-    ),
-    sourceOf(free, {}, { user: 'userId', count: countedFree })
-  ]
+
+  async function* between({ userId, ...period }: RunsQuery): AsyncGenerator<CountedRun[]> {
+    for (const entries of books) {
+      // Of one user there are few enough to look at every entry, and an index that knows them.
+      const wanted: Equal[] = userId === undefined ? KINDS.map((kind) => ({ kind })) : [{ accountId: userId }]
+      for (const equal of wanted)
+        for await (const page of pagesBetween(entries, equal, period))
+          yield page.flatMap((entry) => (KINDS.includes(entry.kind) ? (countedEntry(entry) ?? []) : []))
+    }
+    const mine: Equal = userId === undefined ? {} : { userId }
+    for await (const page of pagesBetween(free, mine, period)) yield page.map(countedFree)
+  }
+
   return {
-    async *between(query) {
-      for (const source of sources) yield* source.pages(query)
-    },
+    between,
     async firstAt() {
-      const found = await Promise.all(sources.map((source) => source.firstAt()))
-      const known = found.filter((at) => at !== undefined)
+      const first = [
+        ...books.flatMap((entries) => KINDS.map((kind) => firstOf(entries, { kind }))),
+        firstOf<FreeRunRow>(free, {})
+      ]
+      const known = (await Promise.all(first)).filter((at) => at !== undefined)
       return known.length === 0 ? undefined : Math.min(...known)
     }
   }
 }
 
-function sourceOf<Row extends Document & { at: number }>(
+async function firstOf<Row extends Document & { at: number }>(rows: Collection<Row>, equal: Equal) {
+  const [first] = await rows.list({ where: { equal }, order: ORDER, limit: 1 })
+  return first?.at
+}
+
+async function* pagesBetween<Row extends Document & { at: number }>(
   rows: Collection<Row>,
-  equal: NonNullable<Guard['equal']>,
-  { user, count }: { user: string; count: (row: Row) => CountedRun | undefined }
-): Source {
-  const order = { by: 'at', direction: 'asc' } as const
-  return {
-    async firstAt() {
-      const [first] = await rows.list({ where: { equal }, order, limit: 1 })
-      return first?.at
-    },
-    async *pages({ from, to, userId }) {
-      const mine = userId === undefined ? {} : { [user]: userId }
-      const where = { equal: { ...equal, ...mine }, gte: { at: from }, lt: { at: to } }
-      for await (const page of pagesOf(rows, { where, order, limit: PAGE })) {
-        yield page.map(count).filter((run) => run !== undefined)
-        // A store in this process answers without ever leaving it.
-        await nextTurn()
-      }
-    }
-  }
+  equal: Equal,
+  { from, to }: { from: number; to: number }
+): AsyncGenerator<Row[]> {
+  let after: { value: number; id: string } | undefined
+  do {
+    // From the last row on, not from the beginning: the rows before it would be passed over one by one.
+    const where = { equal, gte: { at: after?.value ?? from }, lt: { at: to } }
+    const page = await rows.list({ where, order: ORDER, limit: PAGE, ...(after && { after }) })
+    yield page
+    const last = page.length === PAGE ? page.at(-1) : undefined
+    after = last && { value: last.at, id: last.id }
+    // A store in this process answers without ever leaving it.
+    await nextTurn()
+  } while (after)
 }
