@@ -1,5 +1,16 @@
 /** What an identifier of the API names; `filter` only narrows a list of one's own, `open` is answered to anybody alike. */
-export type Kind = 'session' | 'file' | 'token' | 'key' | 'chatflow' | 'user' | 'entry' | 'filter' | 'open' | 'silent'
+export type Kind =
+  | 'session'
+  | 'file'
+  | 'token'
+  | 'key'
+  | 'chatflow'
+  | 'user'
+  | 'entry'
+  | 'filter'
+  | 'open'
+  | 'silent'
+  | 'surface'
 
 /** Every identifier a client may send, by its name. A new one says here what it is, else the test of access fails. */
 const kinds: Record<string, Kind> = {
@@ -27,9 +38,13 @@ const exceptions: Record<string, Kind> = {
   'admin.keys.revoke key_id': 'entry',
   'sessions.list chatflow_id': 'filter',
   'chatflows.streaming chatflow_id': 'open',
+  'flowise.icon name': 'open',
   'predictions.abort chat_id': 'silent',
   'predictions.abort chatflow_id': 'silent'
 }
+
+/** What Flowise's own clients send beside a prediction: of whom it may be is tested in test/surface, route by route. */
+const SURFACE = /^(feedback|leads|attachments|storedFiles|vector|speech)\./
 
 /** A place for an identifier in a request. */
 export interface Slot {
@@ -75,7 +90,8 @@ export function slotsOf(document: { paths: Record<string, Record<string, Documen
         ...membersOf(first?.[1].schema).map((name) => ({ part: 'body' as const, name }))
       ]
       return places.map((place) => {
-        const kind = exceptions[`${operationId} ${place.name}`] ?? kinds[place.name]
+        const known = exceptions[`${operationId} ${place.name}`] ?? kinds[place.name]
+        const kind = SURFACE.test(operationId) ? 'surface' : known
         return { ...common, isForm, ...place, kind }
       })
     })
