@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { KeyBudgets } from '../credits/key-budgets.ts'
 import { AppError } from '../errors.ts'
-import type { Ids } from '../ids.ts'
+import { type Ids, sha256Hex } from '../ids.ts'
 import { allOf } from '../store/collect.ts'
 import type { ApiKeyRow } from '../store/key-rows.ts'
 import type { Position } from '../store/cursor.ts'
@@ -79,13 +79,14 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
     return row
   }
 
-  /** A free place among the user's; of two new keys that take the same one the second looks again. */
-  async function freePlace(userId: string): Promise<string> {
+  /** A free place among the user's, another one for each new key; of two that take the same the second looks again. */
+  async function freePlace(userId: string, id: string): Promise<string> {
     const placed = await allOf(rows, { where: { equal: { userId }, exists: { place: true } }, limit: PAGE })
     const taken = new Set(placed.map(({ place }) => place))
     const places = Array.from({ length: MAX_KEYS }, (_, index) => `${userId}:${index}`)
-    const free = places.find((place) => !taken.has(place))
-    if (free !== undefined) return free
+    const free = places.filter((place) => !taken.has(place))
+    const chosen = free[Number.parseInt(sha256Hex(id).slice(0, 8), 16) % free.length]
+    if (chosen !== undefined) return chosen
     const expired = placed.find(hasEnded)
     if (expired?.place === undefined) throw new AppError('too_many_keys')
     await rows.update(expired.id, { equal: { place: expired.place } }, { unset: ['place'] })
@@ -103,7 +104,7 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
     async create({ lifeMs, ...wanted }, record) {
       for (let tries = 0; tries <= MAX_KEYS; tries++) {
         const { id, text, hash: secretHash, preview } = newKey(ids)
-        const place = await freePlace(wanted.userId)
+        const place = await freePlace(wanted.userId, id)
         const createdAt = clock.now()
         const life = lifeMs === undefined ? {} : { expiresAt: createdAt + lifeMs }
         const row: ApiKeyRow = { ...wanted, id, secretHash, preview, place, createdAt, ...life, lastUsedAt: 0 }
