@@ -25,7 +25,8 @@ async function start(t: Parameters<typeof openSurface>[0], env: Record<string, s
 
 t.test('a document comes back as text, in the chat that the next question is asked in', async (t) => {
   const { attach, user, ask, lastAsked, seen, request, app } = await start(t)
-  const reply = await attach(user.token, 'cust+1', [TEXT, { name: 'chatId', content: 'cust+1' }])
+  const form = formOf([TEXT, { name: 'chatId', content: 'cust+1' }])
+  const reply = await request('POST', `/api/v1/attachments/${echo}/cust+1`, { token: user.token, ...form })
   t.equal(reply.statusCode, 200, reply.body)
   t.same(reply.json(), [{ name: 'notes ü.txt', mimeType: 'text/plain', size: 16, content: 'hello file\nline2' }])
   const [call] = seen(ATTACHED)

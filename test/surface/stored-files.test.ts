@@ -42,7 +42,8 @@ t.test('a file of a chat is sent as what it is, and named at Flowise by its own 
     'cache-control': /private/
   })
   t.same(idsOf(seen(GOT)[0]?.url), { chatflowId: echo, chatId: lastAsked().chatId, fileName: 'ü "a".gif' })
-  const raw = await get(user.token, `chatflowId=${echo}&chatId=cust+1&fileName=FILE-STORAGE::a.gif&download=true`)
+  const address = `/api/v1/get-upload-file?chatflowId=${echo}&chatId=cust+1&fileName=FILE-STORAGE::a.gif&download=true`
+  const raw = await request('GET', address, { token: user.token })
   t.equal(raw.statusCode, 200, 'the plus that became a space')
   t.match(raw.headers['content-disposition'], /^attachment; filename="a.gif"/)
   t.equal(idsOf(seen(GOT).at(-1)?.url).fileName, 'a.gif')
@@ -54,8 +55,7 @@ t.test('a file of a chat is sent as what it is, and named at Flowise by its own 
 
   standIn.always(found(IMAGE), DOWNLOADED)
   const body = { chatflowId: echo, chatId: 'cust+1', fileName: 'made.gif' }
-  const url = '/api/v1/openai-assistants-file/download'
-  const made = await request('POST', url, { token: user.token, body })
+  const made = await request('POST', '/api/v1/openai-assistants-file/download', { token: user.token, body })
   t.match(made.headers, { 'content-type': 'image/gif', 'content-disposition': /^attachment; filename="made.gif"/ })
   t.same(seen(DOWNLOADED)[0]?.body, { ...body, chatId: lastAsked().chatId })
   const head = await request('HEAD', `/api/v1/get-upload-file?chatflowId=${echo}&chatId=cust%2B1&fileName=a.gif`, {
