@@ -37,7 +37,8 @@ const shared: FastifyCorsOptions = {
     'X-Should-Retry',
     'Link',
     'Idempotency-Replayed',
-    'Content-Disposition'
+    'Content-Disposition',
+    'Content-Location'
   ],
   maxAge: 600
 }
