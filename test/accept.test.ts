@@ -1,5 +1,5 @@
 import t from 'tap'
-import { qualityOf } from '../src/accept.ts'
+import { isNamed, qualityOf } from '../src/accept.ts'
 
 const table: [accept: string | undefined, quality: number][] = [
   [undefined, 1],
@@ -24,4 +24,10 @@ const table: [accept: string | undefined, quality: number][] = [
 
 t.test('the most specific range decides how much a type is wanted', async (t) => {
   for (const [accept, quality] of table) t.equal(qualityOf(accept, 'application/problem+json'), quality, String(accept))
+})
+
+t.test('a type is named by itself, and not by a range', async (t) => {
+  t.ok(isNamed('text/html, Text/Event-Stream;q=0.1', 'text/event-stream'))
+  for (const accept of [undefined, '', '*/*', 'text/*', 'text/event-stream;q=0', 'text/event-streams'])
+    t.notOk(isNamed(accept, 'text/event-stream'), accept ?? 'absent')
 })
