@@ -69,6 +69,8 @@ export async function walkAsAdministrator(
   await visit('set what it is set to', 'PATCH', one, { token, body: { override_allow: json.override_allow } })
 
   await visit('who may ask it', 'GET', `${one}/users`, { token })
+  await visit('what they think of it', 'GET', `${one}/feedback`, { token })
+  await visit('who left an address', 'GET', `${one}/leads?limit=1`, { token })
   const names = { usernames: [username], user_ids: ['nobody'] }
   const bulk = await visit('many at once', 'POST', `${one}/users/bulk-add`, { token, body: names })
   t.match(bulk.json, { successful_assignments: [{ status: 'No Action' }], failed_assignments: [{ user_id: 'nobody' }] })

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
 import { talkAsOpenAi } from './openai.ts'
+import { workBeside } from './flowise-beside.ts'
 import { lookUp } from './flowise-client.ts'
 import type { Walker } from './walker.ts'
 
@@ -40,6 +41,7 @@ export async function walkAsUser(t: Test, walker: Walker, traveller: Traveller):
   await visit('does it stream?', 'GET', `/api/v1/chatflows-streaming/${chatflowId}`)
   await talk(t, walker, { token, chatflowId })
   await lookUp(walker, { token, chatflowId })
+  await workBeside(t, walker, { token, chatflowId })
   await talkAsOpenAi(t, walker, { token, chatflowId })
   await walkThroughFiles(walker, { token, chatflowId })
   await visit('my credits', 'GET', '/api/v1/chat/credits', { token })
