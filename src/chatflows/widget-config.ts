@@ -34,6 +34,11 @@ export function uploadsOf({ uploads }: Members): Members {
   return { ...UPLOADS, ...(isMembers(uploads) ? picked(uploads, Object.keys(UPLOADS)) : {}) }
 }
 
+/** The configuration for those who may not index documents. */
+export function withoutIndexing(config: Members): Members {
+  return { ...config, uploads: { ...uploadsOf(config), isRAGFileUploadAllowed: false, fileUploadSizeAndTypes: [] } }
+}
+
 /** The start node with the inputs that make a form, without its state, its variables and everything behind it. */
 function startNodes(flowData: unknown): Members[] {
   const nodes = graphNodes(flowData)
@@ -51,7 +56,7 @@ function startNodes(flowData: unknown): Members[] {
   }))
   return [
     {
-      id: String(start['id'] ?? START),
+      id: typeof start['id'] === 'string' ? start['id'] : START,
       data: { name: START, inputs: { ...picked(inputs, START_INPUTS), formInputTypes } }
     }
   ]

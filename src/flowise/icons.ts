@@ -6,7 +6,7 @@ import { createRemembered } from './remembered.ts'
 
 /** A small picture; the type is what its bytes are, whatever Flowise calls them. */
 export interface Icon {
-  mime: 'image/svg+xml' | 'image/png' | 'image/jpeg' | 'image/webp' | 'image/gif'
+  mime: 'image/svg+xml' | 'image/png' | 'image/jpeg' | 'image/gif'
   bytes: Buffer
 }
 
@@ -20,11 +20,11 @@ const TTL_MS = 60_000
 const MAX_ICONS = 200
 const MAX_HEAD = 4096
 
-const SIGNATURES: readonly [Icon['mime'], RegExp][] = [
-  ['image/png', /^\x89PNG\r\n\x1a\n/],
-  ['image/jpeg', /^\xff\xd8\xff/],
-  ['image/gif', /^GIF8[79]a/],
-  ['image/webp', /^RIFF.{4}WEBP/s]
+/** First bytes, read as Latin-1. */
+const SIGNATURES: readonly [Icon['mime'], string][] = [
+  ['image/png', '\u0089PNG\r\n\u001a\n'],
+  ['image/jpeg', '\u00ff\u00d8\u00ff'],
+  ['image/gif', 'GIF8']
 ]
 
 /**
@@ -58,7 +58,7 @@ export function createIcons(
 /** Undefined for what is no picture: Flowise answers many an address with a page. */
 function mimeOf(bytes: Buffer): Icon['mime'] | undefined {
   const head = bytes.toString('latin1', 0, MAX_HEAD)
-  const known = SIGNATURES.find(([, signature]) => signature.test(head))?.[0]
+  const known = SIGNATURES.find(([, signature]) => head.startsWith(signature))?.[0]
   return known ?? (isSvg(head.replace(/^\xef\xbb\xbf/, '')) ? 'image/svg+xml' : undefined)
 }
 

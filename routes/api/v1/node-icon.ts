@@ -23,7 +23,7 @@ export default (async function nodeIcon(app) {
         params: Type.Object({ name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,100}$', examples: ['chatOpenAI'] }) }),
         response: {
           200: {
-            description: 'the picture, as an SVG, PNG, JPEG, GIF or WebP file',
+            description: 'the picture, as an SVG, PNG, JPEG or GIF file',
             content: { 'image/svg+xml': { schema: Type.Unsafe<Buffer>(Type.String()) } }
           },
           ...flowiseErrors(401, 403, 404, 429, 502, 503)

@@ -24,7 +24,7 @@ export default (async function ping(app) {
         }
       }
     },
-    async function ping(_request, reply) {
+    async function pong(_request, reply) {
       reply.type('text/plain; charset=utf-8')
       return 'pong' as const
     }
