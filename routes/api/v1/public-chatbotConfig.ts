@@ -1,6 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { identityOf } from '../../../src/auth/identity.ts'
+import { isWithin } from '../../../src/auth/scopes.ts'
 import { ChatflowParams, ChatflowUploadsBody, WidgetConfigBody } from '../../../src/chatflows/schemas.ts'
-import { uploadsOf } from '../../../src/chatflows/widget-config.ts'
+import { uploadsOf, withoutIndexing } from '../../../src/chatflows/widget-config.ts'
 import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
 import { grantOf } from '../../../src/permissions/permissions.ts'
 
@@ -10,6 +13,13 @@ const common = { tags: ['flowise'], security: [{ bearer: [] }] }
 export default (async function chatbotConfig(app) {
   const config = { access: 'user', scope: 'embed' } as const
   app.setErrorHandler(app.sendFlowiseError)
+
+  /** What may be done with the chatflow; what would be refused is not offered. */
+  async function offered(request: FastifyRequest): Promise<Record<string, unknown>> {
+    const found = await app.widgetConfig(grantOf(request).chatflow.id)
+    const { key } = identityOf(request)
+    return key === null || isWithin(key.scopes, 'chat') ? found : withoutIndexing(found)
+  }
 
   app.get(
     '/public-chatbotConfig/:chatflow_id',
@@ -25,7 +35,7 @@ export default (async function chatbotConfig(app) {
       }
     },
     async function getWidgetConfig(request) {
-      return app.widgetConfig(grantOf(request).chatflow.id)
+      return offered(request)
     }
   )
 
@@ -43,7 +53,7 @@ export default (async function chatbotConfig(app) {
       }
     },
     async function getUploads(request) {
-      return uploadsOf(await app.widgetConfig(grantOf(request).chatflow.id))
+      return uploadsOf(await offered(request))
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
