@@ -51,6 +51,8 @@ export const BEHAVIOURS = {
   customers: { does: "a customer's own id in front of the chat's is kept", ...embed },
   images: { does: 'an image goes with a question', ...flowise(), ...openai('an image goes with the question') },
   documents: { does: 'a document goes with a question, as its text', ...embed },
+  indexing: { does: 'documents for a vector store are not offered to visitors', ...embed },
+  speech: { does: 'an answer is read aloud', 'flowise-embed': 'its sound arrives' },
   starters: { does: 'starter prompts are offered and sent', ...embed },
   rating: { does: 'an answer is rated, with a comment', ...embed },
   leads: { does: 'visitors leave their address before they chat', ...embed },

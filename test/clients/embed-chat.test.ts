@@ -67,8 +67,12 @@ withShops(t, 'conversations in the widget', async (t, open) => {
     await widget.shows('Echo: one two three')
     await widget.isReady()
     t.equal(await widget.answers.count(), 2)
-    t.same(widget.errors, [])
+    // What the flow went through can be opened, although nothing of its inside has come.
+    await widget.page.getByText('Traces', { exact: true }).click()
+    await widget.page.getByRole('heading', { name: 'Traces' }).waitFor()
+    await widget.page.getByText('LLM 0', { exact: true }).first().click()
     await widget.picture('agents')
+    t.same(widget.errors, [])
   })
 
   await proves(t, EMBED, 'unicode', async (t) => {

@@ -1,6 +1,5 @@
 import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
-import { picture } from '../files/samples.ts'
 import { proves } from './behaviours.ts'
 import { recorded } from './gateway.ts'
 import { EMBED, withShops } from './shop.ts'
@@ -22,17 +21,22 @@ withShops(t, 'what visitors give to the widget', async (t, open) => {
   await proves(t, EMBED, 'images', async (t) => {
     const { visit, standIn, publish } = await open(t)
     publish(echo, {
-      uploads: { isImageUploadAllowed: true, imgUploadSizeAndTypes: [{ fileTypes: ['image/png'], maxUploadSize: 5 }] }
+      uploads: { isImageUploadAllowed: true, imgUploadSizeAndTypes: [{ fileTypes: ['image/gif'], maxUploadSize: 5 }] }
     })
+    standIn.always({ body: DOT.toString(), headers: { 'content-type': '' } }, /^GET .*\/get-upload-file\?/)
     const widget = await visit()
-    const buffer = await picture().png().toBuffer()
-    await widget.attach({ name: 'dot.png', mimeType: 'image/png', buffer })
+    await widget.attach({ name: 'dot.gif', mimeType: 'image/gif', buffer: DOT })
     await widget.ask('What is it?')
     await widget.shows('What is it?')
     await widget.isReady()
-    const { uploads } = Object(standIn.predictions.at(-1)?.body)
-    t.match(uploads, [{ type: 'file', name: 'dot.png', mime: 'image/png' }])
-    t.equal(uploads[0].data, `data:image/png;base64,${buffer.toString('base64')}`)
+    const { uploads, chatId } = Object(standIn.predictions.at(-1)?.body)
+    t.match(uploads, [{ type: 'file', name: 'dot.gif', mime: 'image/gif' }])
+    t.equal(uploads[0].data, `data:image/gif;base64,${DOT.toString('base64')}`)
+    await widget.reload()
+    const image = widget.questions.locator('img')
+    // Rejects when what came is no image.
+    await image.evaluate((element) => Reflect.apply(Reflect.get(element, 'decode'), element, []))
+    t.ok(standIn.requests.some(({ url }) => url.includes(`/get-upload-file?`) && url.includes(`chatId=${chatId}`)))
     t.same(widget.errors, [])
     await widget.picture('images')
   })
@@ -54,6 +58,39 @@ withShops(t, 'what visitors give to the widget', async (t, open) => {
     t.match(uploads, [{ type: 'file:full', name: 'notes.txt', data: content }])
     t.same(widget.errors, [])
     await widget.picture('documents')
+  })
+
+  await proves(t, EMBED, 'indexing', async (t) => {
+    const { visit, publish } = await open(t)
+    const fileUploadSizeAndTypes = [{ fileTypes: ['*'], maxUploadSize: 5 }]
+    publish(echo, { uploads: { isRAGFileUploadAllowed: true, fileUploadSizeAndTypes } })
+    const widget = await visit()
+    await widget.ask('May I bring a book?')
+    await widget.isReady()
+    t.equal(await widget.page.locator('input[type="file"]').count(), 0)
+    t.same(widget.errors, [])
+  })
+
+  await proves(t, EMBED, 'speech', async (t) => {
+    const { visit, publish, standIn } = await open(t)
+    publish(echo, { isTTSEnabled: true })
+    const sound = Buffer.from('no real sound').toString('base64')
+    const events = [
+      ['tts_start', { format: 'mp3' }],
+      ['tts_data', { audioChunk: sound }],
+      ['tts_end', {}]
+    ]
+    const body = events.map(([event, data]) => `event: ${event}\ndata: ${JSON.stringify({ event, data })}\n\n`).join('')
+    standIn.always({ body, headers: { 'content-type': 'text/event-stream' } }, /^POST .*\/text-to-speech\/generate/)
+    const widget = await visit()
+    await widget.ask('Read this to me')
+    await widget.shows('Read this to me')
+    await widget.isReady()
+    const heard = widget.page.waitForResponse((response) => response.url().endsWith('/text-to-speech/generate'))
+    await widget.button('Play audio').click()
+    t.match(await (await heard).text(), sound)
+    const asked = standIn.requests.find(({ url }) => url.endsWith('/text-to-speech/generate'))
+    t.match(asked?.body, { chatflowId: echo, text: 'Read this to me' })
   })
 
   await proves(t, EMBED, 'rating', async (t) => {
@@ -161,6 +198,9 @@ withShops(t, 'what visitors give to the widget', async (t, open) => {
     await widget.picture('stop')
   })
 })
+
+/** A whole GIF of one pixel, all of it ASCII. */
+const DOT = Buffer.from('GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;', 'latin1')
 
 /** A graph as Flowise has it: the start node, and what is nobody's business. */
 const START_FORM = {

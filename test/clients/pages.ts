@@ -7,18 +7,18 @@ export interface Pages {
   readonly origin: string
   /** The address of a page with this body. */
   page(body: string): string
+  /** Answers a path with this, from now on. */
+  serve(path: string, type: string, content: string): void
 }
 
 const WIDGET = new URL('../../node_modules/flowise-embed/dist/web.js', import.meta.url)
 
 /** Serves pages and the widget's script at `/web.js`, until the test ends. */
 export async function startPages(t: Test): Promise<Pages> {
-  const pages = new Map<string, string>()
-  const script = await readFile(WIDGET)
+  const served = new Map([['/web.js', { type: 'text/javascript', content: await readFile(WIDGET, 'utf8') }]])
   const server = createServer(({ url = '/' }, response) => {
-    const page = pages.get(url)
-    if (page !== undefined) response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page)
-    else if (url === '/web.js') response.writeHead(200, { 'content-type': 'text/javascript' }).end(script)
+    const found = served.get(url)
+    if (found) response.writeHead(200, { 'content-type': `${found.type}; charset=utf-8` }).end(found.content)
     else response.writeHead(url === '/favicon.ico' ? 204 : 404).end()
   })
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
@@ -32,9 +32,11 @@ export async function startPages(t: Test): Promise<Pages> {
   return {
     origin,
     page(body) {
-      const path = `/page-${pages.size + 1}`
-      pages.set(path, `<!doctype html><html lang="en"><head><title>A customer's page</title></head>${body}</html>`)
+      const path = `/page-${served.size}`
+      const content = `<!doctype html><html lang="en"><head><title>A customer's page</title></head>${body}</html>`
+      served.set(path, { type: 'text/html', content })
       return origin + path
-    }
+    },
+    serve: (path, type, content) => void served.set(path, { type, content })
   }
 }
