@@ -98,6 +98,10 @@ t.test('administrators read the ratings, page by page and as a table', async (t)
 
   await request('DELETE', '/api/v1/chat/sessions/one', { token: user.token })
   t.equal(await app.store.collection('feedback').count({}), 2, 'a rating goes with its conversation')
+  await request('POST', '/api/v1/leads', { token: user.token, body: { chatflowid: echo, chatId: 'next', name: 'Ada' } })
+  await request('DELETE', `/api/v1/admin/users/${user.id}`, { token: admin.token })
+  const left = ['feedback', 'prepared_chats', 'leads'].map((name) => app.store.collection(name).count({}))
+  t.same(await Promise.all(left), [0, 0, 1], 'and with its user; leads are records of the operator')
 })
 
 t.test('a Flowise that is away or confused does not matter', async (t) => {

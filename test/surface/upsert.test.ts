@@ -145,3 +145,16 @@ t.test('a client that leaves pays for what Flowise finished; one that is shut do
   t.match(await second.ended, 'restarting')
   await isLeft(999)
 })
+
+t.test('a process that dies in it gives the credits back, and what lands late changes nothing', async (t) => {
+  const { upsert, standIn, json, app, isLeft } = await start(t)
+  standIn.next({ ...json(ANSWER), gates: { head: 'busy' } }, UPSERTED)
+  const late = upsert({})
+  await standIn.gate('busy').reached
+  // As the sweeper of another process sees it that has heard nothing for a minute.
+  t.equal(await app.ledger.expireDue(app.clock.now() + 61_000), 1)
+  await isLeft(1000)
+  standIn.gate('busy').open()
+  t.equal((await late).json().credits_charged, 0)
+  await isLeft(1000)
+})
