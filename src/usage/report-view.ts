@@ -5,7 +5,7 @@ import type { UsageGroup } from './groups.ts'
 
 const Tokens = Type.Integer({ minimum: 0 })
 const counts = {
-  predictions: Type.Integer(),
+  predictions: Type.Integer({ description: 'uploads to a vector store among them' }),
   completed: Type.Integer(),
   stopped: Type.Integer({ description: 'by somebody, or because nobody was there any more' }),
   failed: Type.Integer(),

@@ -17,7 +17,7 @@ await request('POST', `/admin/users/${admin.id}/credits/allocate`, {
 })
 const slots = slotsOf((await request('GET', '/openapi.json')).json())
 const administration = slots.filter(({ path }) => path.startsWith('/api/v1/admin/'))
-const owned = slots.filter(({ kind }) => kind && ['session', 'token', 'file', 'key'].includes(kind))
+const owned = slots.filter(({ kind }) => kind && ['session', 'token', 'file', 'key', 'receipt'].includes(kind))
 /** An image of one pixel, which every route of files takes. */
 const PIXEL = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
@@ -29,6 +29,10 @@ const make: Partial<Record<Kind, () => Promise<string>>> = {
   async session() {
     const body = { chatflow_id: echo, question: 'mine', sessionId: `of-owner-${randomUUID()}` }
     return expect(request('POST', '/chat/predict', { token: owner.token, body }), 'session_id')
+  },
+  async receipt() {
+    const body = { chatflow_id: echo, question: 'mine' }
+    return expect(request('POST', '/chat/predict', { token: owner.token, body }), 'message_id')
   },
   async file() {
     return expect(upload(owner, {}), 'file_id')
@@ -154,7 +158,13 @@ t.test("nobody's account, grants or ledger are in reach of a user, whether they 
 
 t.test('lists hold nothing of anybody else, and no filter changes that', async (t) => {
   const session = await make.session?.()
-  for (const path of ['/chat/sessions', '/chat/credits', '/chat/credits/transactions', '/chatflows']) {
+  for (const path of [
+    '/chat/sessions',
+    '/chat/credits',
+    '/chat/credits/transactions',
+    '/chat/usage?group_by=chatflow',
+    '/chatflows'
+  ]) {
     const { statusCode, body } = await request('GET', path, { token: other.token })
     t.equal(statusCode, 200, path)
     for (const text of [owner.id, owner.username, session ?? '', report]) t.notMatch(body, text, path)

@@ -4,6 +4,7 @@ export type Kind =
   | 'file'
   | 'token'
   | 'key'
+  | 'receipt'
   | 'chatflow'
   | 'user'
   | 'entry'
@@ -37,6 +38,12 @@ const kinds: Record<string, Kind> = {
 const exceptions: Record<string, Kind> = {
   'admin.keys.revoke key_id': 'entry',
   'sessions.list chatflow_id': 'filter',
+  'credits.usage chatflow_id': 'filter',
+  'credits.usage api_key_id': 'filter',
+  'admin.usage user_id': 'filter',
+  'admin.usage chatflow_id': 'filter',
+  'admin.usage api_key_id': 'filter',
+  'receipts.get id': 'receipt',
   'chatflows.streaming chatflow_id': 'open',
   'flowise.icon name': 'open',
   'predictions.abort chat_id': 'silent',
