@@ -24,6 +24,7 @@ const kinds: Record<string, Kind> = {
   file_ids: 'file',
   token_id: 'token',
   key_id: 'key',
+  api_key_id: 'filter',
   visitor_id: 'open',
   chatflow_id: 'chatflow',
   chatflow_ids: 'chatflow',
@@ -37,6 +38,8 @@ const kinds: Record<string, Kind> = {
 /** Where the name alone does not tell. `silent`: Flowise's own path to abort answers 200 whatever it is given. */
 const exceptions: Record<string, Kind> = {
   'admin.keys.revoke key_id': 'entry',
+  // What cannot be in a list is told with its place: 422.
+  'keys.create chatflow_ids': 'entry',
   'sessions.list chatflow_id': 'filter',
   'credits.usage chatflow_id': 'filter',
   'credits.usage api_key_id': 'filter',
