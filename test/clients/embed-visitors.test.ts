@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { proves } from './behaviours.ts'
@@ -5,6 +7,7 @@ import { EMBED, withShops } from './shop.ts'
 import type { Widget } from './widget.ts'
 
 const { echo } = DEMO_IDS
+const EXAMPLE = join(import.meta.dirname, '../../docs/examples/widget.html')
 
 t.setTimeout(180_000)
 
@@ -59,6 +62,38 @@ withShops(t, 'visitors of the widget', async (t, open) => {
     t.equal((await chatOf(bob)).chatId, (await chatOf(ada)).chatId)
     const [first, second] = standIn.predictions.map(({ body }) => Object(body).overrideConfig.sessionId)
     t.not(first, second)
+  })
+
+  await proves(t, EMBED, 'elsewhere', async (t) => {
+    const { visit, standIn, credits, pages } = await open(t)
+    const elsewhere = await visit({ token: { origins: ['https://another.example.com'] } })
+    await elsewhere.ask('Am I welcome?')
+    await elsewhere.isReady()
+    t.strictSame(standIn.predictions, [])
+    t.equal(await elsewhere.received(), '', 'the browser gives it nothing')
+    const here = await visit({ token: { origins: ['https://another.example.com', pages.origin] } })
+    await here.ask('And here?')
+    await here.shows('And here?')
+    await here.isReady()
+    t.equal(await credits(), 99)
+  })
+
+  await proves(t, EMBED, 'example', async (t) => {
+    const { visit, apiHost, pages } = await open(t)
+    const example = readFileSync(EXAMPLE, 'utf8')
+    const [cdn = ''] = /https:\/\/cdn\S+web\.js/.exec(example) ?? []
+    t.match(cdn, /flowise-embed@/)
+    pages.serve('/shop', 'text/html', example.replace(cdn, '/web.js'))
+    pages.serve(
+      '/embed-token',
+      'application/json',
+      JSON.stringify({ api_host: await apiHost(echo), chatflow_id: echo })
+    )
+    const widget = await visit({ address: `${pages.origin}/shop`, form: 'bubble' })
+    await widget.shows('Welcome to our shop.')
+    await widget.ask('Are you open?')
+    await widget.shows('Are you open?')
+    t.same(widget.errors, [])
   })
 
   await proves(t, EMBED, 'customers', async (t) => {

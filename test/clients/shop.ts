@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { withChromium } from './browser.ts'
 import { type ClientGateway, type ClientGatewayOptions, type EmbedOptions, startGateway } from './gateway.ts'
-import { startPages } from './pages.ts'
+import { type Pages, startPages } from './pages.ts'
 import { openWidget, type Widget, type WidgetOptions } from './widget.ts'
 
 /** The one client of these tests. */
@@ -13,7 +13,8 @@ export interface ShopOptions extends ClientGatewayOptions {
   chatflowId?: string
 }
 
-export interface Visit extends Partial<Pick<WidgetOptions, 'apiHost' | 'form' | 'chatWindow' | 'chatflowConfig'>> {
+export interface Visit
+  extends Partial<Pick<WidgetOptions, 'address' | 'apiHost' | 'form' | 'chatWindow' | 'chatflowConfig'>> {
   token?: EmbedOptions
 }
 
@@ -21,6 +22,8 @@ export interface Visit extends Partial<Pick<WidgetOptions, 'apiHost' | 'form' | 
 export interface Shop extends ClientGateway {
   /** Opens the page as one more visitor, with a fresh embed token. */
   visit(options?: Visit): Promise<Widget>
+  /** The shop's web server; all shops of a test have the same. */
+  pages: Pages
 }
 
 export type OpenShop = (t: Test, options?: ShopOptions) => Promise<Shop>
@@ -33,6 +36,7 @@ export function withShops(t: Test, title: string, run: (t: Test, open: OpenShop)
       const gateway = await startGateway(t, options)
       return {
         ...gateway,
+        pages,
         async visit({ token, ...widget } = {}) {
           const apiHost = widget.apiHost ?? (await gateway.apiHost(chatflowId, token))
           return openWidget(t, { browser, pages, chatflowId, ...widget, apiHost })

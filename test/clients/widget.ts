@@ -11,6 +11,8 @@ export interface WidgetOptions {
   pages: Pages
   apiHost: string
   chatflowId: string
+  /** A page of one's own instead of the usual one. */
+  address?: string
   /** The whole page, or a bubble that opens on a click; default: the whole page. */
   form?: 'full' | 'bubble'
   /** Members of `theme.chatWindow`. */
@@ -72,7 +74,7 @@ export async function openWidget(t: Test, options: WidgetOptions): Promise<Widge
     await input.or(page.locator('form')).first().waitFor()
   }
 
-  await page.goto(pages.page(bodyOf(options)))
+  await page.goto(options.address ?? pages.page(bodyOf(options)))
   await shown()
   return {
     page,

@@ -50,6 +50,8 @@ t.test('what is missing is told with the way to have it', async (t) => {
   t.match(text, /Redis are SKIPPED/)
   t.match(text, 'apt-get install redis-server')
   t.match(text, 'TEST_REDIS_URL=')
+  t.match(text, /widget in a browser are SKIPPED/)
+  t.match(text, 'apt-get install chromium')
   t.match(missingServers({ PATH: empty, REQUIRE_SERVERS: '1' }).join('\n'), /Redis FAIL/)
   const shared = missingServers({ PATH: empty, TEST_REDIS_URL: 'redis://cache.example' }).join('\n')
   t.match(shared, /Tests that kill or halt a Redis server are SKIPPED/)
