@@ -187,6 +187,17 @@ t.test('pictures are what their bytes say, and never a page', async (t) => {
   t.equal(standIn.requests.length, before)
 })
 
+t.test('nobody goes through all names there might be', async (t) => {
+  const { request, user, standIn } = await openSurface(t)
+  standIn.always({ status: 500, body: '{}' }, /node-icon/)
+  const replies = Array.from({ length: 250 }, (_, index) =>
+    request('GET', `/api/v1/node-icon/n${index}`, { token: user.token })
+  )
+  const limited = (await Promise.all(replies)).filter(({ statusCode }) => statusCode === 429)
+  t.equal(limited.length, 10)
+  t.match(limited[0]?.json(), { code: 'rate_limited', message: /wait a minute/ })
+})
+
 t.test('ping is for everybody; the version of Flowise is for those who use it by right', async (t) => {
   const { request, user, visitor } = await openSurface(t)
   const pong = await request('GET', '/api/v1/ping')

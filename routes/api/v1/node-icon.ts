@@ -6,6 +6,8 @@ import { Type } from '../../../src/schema.ts'
 /** Pictures may have scripts in them: wherever one is opened, nothing of it runs and nothing is fetched. */
 const PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 const HOUR_SECONDS = 3600
+/** A long answer shows a few dozens. */
+const PER_MINUTE = 240
 
 /** Pictures of Flowise's nodes, which its widget shows beside the steps of an answer. */
 export default (async function nodeIcon(app) {
@@ -31,6 +33,7 @@ export default (async function nodeIcon(app) {
       }
     },
     async function getIcon(request, reply) {
+      await app.limitCalls(request, 'icons', PER_MINUTE)
       const icon = await app.flowise.nodeIcon(request.params.name)
       if (icon === undefined) throw new AppError('not_found')
       reply.headers({
