@@ -90,9 +90,9 @@ async function findIn(book: Book, runId: string): Promise<RunRecord | undefined>
     const entries = page.filter(({ requestId, attempt }) => requestId === runId && attempt !== null)
     const [first] = entries
     if (!first) return undefined
-    const account = await book.accounts.get(first.accountId)
     const charge = entries.find(({ kind }) => kind === 'charge')
     if (charge) return ended(book, charge, beginningOf(entries, charge))
+    const account = await book.accounts.get(first.accountId)
     const hold = account?.holds[runId]
     const open = hold && entries.find(({ kind, attempt }) => kind === 'hold' && attempt === hold.attempt)
     if (open) return held(open, hold.amount)

@@ -98,6 +98,33 @@ t.test('users see their own and nothing else', async (t) => {
   t.match(await request('GET', '/chat/usage'), { statusCode: 401 })
 })
 
+t.test('what came by a key is told apart, and a key sees no more than it reaches', async (t) => {
+  const { request, anna, usage, ask } = await open(t)
+  const keyed = async (body: object) =>
+    (await request('POST', '/api/v1/auth/api-keys', { token: anna.token, body: { name: 'k', ...body } })).json()
+  const wide = await keyed({ scopes: ['chat', 'read'] })
+  const narrow = await keyed({ scopes: ['chat', 'read'], chatflow_ids: [report] })
+  const paid = (await ask(wide.api_key)).json()
+  t.match((await ask(narrow.api_key, report)).statusCode, 200)
+  t.match(await usage(`?group_by=key&user_id=${anna.id}`), {
+    rows: [
+      { predictions: 1, credits_charged: 1 },
+      { predictions: 1, credits_charged: 1 },
+      { api_key_id: null, predictions: 2 }
+    ],
+    totals: { predictions: 4 }
+  })
+  t.match(await usage(`?api_key_id=${wide.id}`), { totals: { predictions: 1, credits_charged: 1 } })
+  const own = async (url: string, token: string) => request('GET', `/chat/${url}`, { token })
+  t.match((await own('usage', wide.api_key)).json(), { totals: { predictions: 4 } })
+  t.match((await own('usage', narrow.api_key)).json(), { totals: { predictions: 2 } })
+  t.match((await own(`usage?chatflow_id=${echo}`, narrow.api_key)).json(), { totals: { predictions: 0 } })
+  t.match((await own(`receipts/${paid.message_id}`, anna.token)).json(), { api_key_id: wide.id, state: 'settled' })
+  t.match((await own(`receipts/${paid.message_id}`, wide.api_key)).json(), { message_id: paid.message_id })
+  t.match(await own(`receipts/${paid.message_id}`, narrow.api_key), { statusCode: 404 })
+  t.match(await own('usage', (await keyed({ scopes: ['chat'] })).api_key), { statusCode: 403 })
+})
+
 t.test('what cannot be asked is refused', async (t) => {
   const { usage } = await open(t)
   const table: [string, string][] = [

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { LedgerEntryRow } from '../../src/store/collections.ts'
 import type { Collection, Document, Store } from '../../src/store/port.ts'
 import type { FreeRunRow, UsageRow, UsageSegmentRow } from '../../src/store/usage-rows.ts'
+import { createFreeRuns } from '../../src/usage/free-runs.ts'
 import { openTestLedger } from '../credits/open.ts'
 import { chargedIn, openUsage, pay } from './open.ts'
 
@@ -125,6 +126,23 @@ t.test('free runs are counted, and forgotten when no report reaches them any mor
   await free.remove('r')
   t.match(await report(), expected)
   t.equal((await rows()).length, 1)
+})
+
+t.test('a free run is there at once, stored soon, and removed when it has expired', async (t) => {
+  const { clock, store } = await open(t)
+  const work: Promise<unknown>[] = []
+  const free = createFreeRuns({ store, clock, keptMs: 1000, track: (stored) => void work.push(stored) })
+  const run = { accountId: 'a', chatflowId: 'f', meta: { durationMs: 5 } }
+  for (let i = 0; i < 600; i++) free.ended({ ...run, rid: `r${i}` })
+  free.ended({ ...run, rid: 'r0' })
+  t.match(await free.find('r0'), { userId: 'a', startedAt: clock.now() - 5, at: clock.now() })
+  await Promise.all(work)
+  t.equal(work.length, 600, 'a second time changes nothing')
+  t.match(await free.find('r0'), { userId: 'a' })
+  t.equal(await free.purgeExpired(), 0)
+  clock.advance(1000)
+  t.equal(await free.purgeExpired(), 600)
+  t.equal(await free.find('r0'), undefined)
 })
 
 t.test('nothing at all is no work and an empty report', async (t) => {
