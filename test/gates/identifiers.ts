@@ -54,7 +54,7 @@ const exceptions: Record<string, Kind> = {
 }
 
 /** What Flowise's own clients send beside a prediction: of whom it may be is tested in test/surface, route by route. */
-const SURFACE = /^(feedback|leads|attachments|storedFiles|vector|speech)\./
+const SURFACE = /^(feedback|leads|attachments|vector|speech)\.|^files\.(stored|assistant)$/
 
 /** A place for an identifier in a request. */
 export interface Slot {

@@ -27,7 +27,7 @@ export default (async function storedFileRoutes(app) {
       config,
       schema: {
         ...common,
-        operationId: 'storedFiles.get',
+        operationId: 'files.stored',
         summary: 'A file that Flowise keeps for a chat of yours; images and sound may be shown in place',
         querystring: Members({ ...members, download: Type.Optional(Type.Boolean()) }),
         response: File
@@ -45,7 +45,7 @@ export default (async function storedFileRoutes(app) {
       config,
       schema: {
         ...common,
-        operationId: 'storedFiles.download',
+        operationId: 'files.assistant',
         summary: 'A file that an assistant of OpenAI made in a chat of yours',
         body: Members(members),
         response: File
