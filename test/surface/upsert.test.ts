@@ -80,13 +80,14 @@ t.test('documents go along, for a chat under the id that its questions will have
 })
 
 t.test('what fails costs nothing and tells nothing', async (t) => {
-  const { upsert, isLeft, standIn, configure, visitor, request } = await start(t)
+  const { upsert, isLeft, standIn, configure, visitor, request } = await start(t, { MAX_STREAM_SECONDS: '1' })
   const faults: [Fault, number][] = [
     [FAULTS.failure, 502],
     [FAULTS.html, 502],
     [{ body: '[]' }, 502],
     [FAULTS.unauthorized, 502],
-    [FAULTS.refused, 503]
+    [FAULTS.refused, 503],
+    [FAULTS.hang, 503]
   ]
   for (const [fault, status] of faults) {
     standIn.next(fault, UPSERTED)
