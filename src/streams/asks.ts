@@ -24,7 +24,8 @@ export interface RemoteClient {
 export interface RemoteStreams {
   /**
    * Follows a stream of another process. 'nobody' has it, 'nothing' is left of it, or it is 'followed'; then frames go to
-   * the client until it leaves. @throws what the other process refuses it with
+   * the client until it leaves.
+   * @throws too_many_followers, and what the other process refuses it with
    */
   follow(question: Question, client: RemoteClient): Promise<'nobody' | 'nothing' | 'followed'>
   /** Ends all of them; the clients may come back elsewhere. */
@@ -33,10 +34,13 @@ export interface RemoteStreams {
 
 /** How long the process that has a stream may take to say so. */
 const FOUND_WITHIN_MS = 500
+/** Of one user at once: each asks every process. */
+const MAX_ASKING = 20
 
 /** Asks the other processes of the installation for their streams. */
 export function createRemoteStreams({ bus, clock, ids }: { bus: Bus; clock: Clock; ids: Ids }): RemoteStreams {
   const conversations = new Map<string, { take(reply: Reply): void; cut(): void }>()
+  const asking = new Map<string, number>()
   bus.subscribe(LETTERS.reply, (message) => {
     const reply: Reply = JSON.parse(message)
     conversations.get(reply.id)?.take(reply)
@@ -49,9 +53,23 @@ export function createRemoteStreams({ bus, clock, ids }: { bus: Bus; clock: Cloc
     for (const { cut } of conversations.values()) cut()
   }
 
+  async function follow(question: Question, client: RemoteClient) {
+    const { userId } = question
+    const count = asking.get(userId) ?? 0
+    if (count >= MAX_ASKING) throw new AppError('too_many_followers')
+    asking.set(userId, count + 1)
+    try {
+      return await ask(question, client)
+    } finally {
+      const left = (asking.get(userId) ?? 1) - 1
+      if (left > 0) asking.set(userId, left)
+      else asking.delete(userId)
+    }
+  }
+
   return { follow, close: cutAll }
 
-  function follow(question: Question, client: RemoteClient): ReturnType<RemoteStreams['follow']> {
+  function ask(question: Question, client: RemoteClient): ReturnType<RemoteStreams['follow']> {
     const id = ids.run()
     const outcome = Promise.withResolvers<'nobody' | 'nothing' | 'followed'>()
     let owner: string | undefined

@@ -10,6 +10,7 @@ export interface Attendance {
 
 /** Calls `onAbandoned` once, when for `continueMs` nobody was there; at once if that is 0. */
 export function createAttendance(clock: Clock, continueMs: number, onAbandoned: () => void): Attendance {
+  let abandon = onAbandoned
   let present = 0
   let isClosed = false
   let cancel = () => {}
@@ -17,8 +18,8 @@ export function createAttendance(clock: Clock, continueMs: number, onAbandoned: 
   function left(): void {
     present--
     if (present > 0 || isClosed) return
-    if (continueMs === 0) onAbandoned()
-    else cancel = clock.after(continueMs, onAbandoned)
+    if (continueMs === 0) abandon()
+    else cancel = clock.after(continueMs, abandon)
   }
 
   return {
@@ -34,6 +35,8 @@ export function createAttendance(clock: Clock, continueMs: number, onAbandoned: 
     close() {
       isClosed = true
       cancel()
+      // Clients may stay longer than the run, and hold nothing of it.
+      abandon = () => {}
     }
   }
 }

@@ -108,6 +108,7 @@ export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOp
         buffer.end()
         begin()
         keepForLater(about.messageId)
+        room.isOverfull()
       },
       refuse(code) {
         if (buffer.isEnded) return

@@ -2,7 +2,7 @@ import type { Room } from './room.ts'
 import { createSummary, lengthOf, type Told, type TokenFrame } from './summary.ts'
 
 export interface ReplayBufferOptions {
-  /** What the run has said; read when frames are dropped. */
+  /** What the run has said; not held any longer than to the end. */
   told: Told
   tokenFrame: TokenFrame
   room: Room
@@ -47,9 +47,10 @@ const FRAME_BYTES = 64
 const TIDY_AT = 512
 
 /** A buffer without frames. */
-export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayBufferOptions): ReplayBuffer {
+export function createReplayBuffer({ told: source, tokenFrame, room, maxBytes }: ReplayBufferOptions): ReplayBuffer {
   const listeners = new Set<() => void>()
-  const summary = createSummary(told, tokenFrame, maxBytes / 2)
+  const summary = createSummary(tokenFrame, maxBytes / 2)
+  let told = source
   let frames: string[] = []
   let textLengths: number[] = []
   /** Index of the first frame that is kept, and its id. */
@@ -59,24 +60,27 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
   let isEnded = false
   let isDropped = false
 
+  const isFull = () => keptBytes > maxBytes || room.isOverfull()
   const lastId = () => firstId + frames.length - first - 1
 
-  function add(frame: string): void {
-    const bytes = sizeOf(frame)
-    frames.push(frame)
-    textLengths.push(lengthOf(told))
+  function take(bytes: number): void {
     keptBytes += bytes
     room.take(bytes)
-    while ((keptBytes > maxBytes || room.isOverfull()) && first < frames.length) shift()
+  }
+
+  function add(frame: string): void {
+    frames.push(frame)
+    textLengths.push(lengthOf(told))
+    take(sizeOf(frame))
+    while (isFull() && first < frames.length) shift()
   }
 
   function shift(): void {
     const frame = frames[first] ?? ''
-    const bytes = sizeOf(frame)
+    const before = summary.keptBytes
     summary.add(firstId, frame, textLengths[first] ?? 0)
+    take(summary.keptBytes - before - sizeOf(frame))
     frames[first] = ''
-    keptBytes -= bytes
-    room.give(bytes)
     first++
     firstId++
     if (first >= TIDY_AT && first * 2 >= frames.length) tidy()
@@ -94,8 +98,8 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
 
   function beginAgain(): Reading | undefined {
     if (firstId === 1) return { text: '', id: 0 }
-    const summed = isDropped ? undefined : summary.frames()
-    return summed === undefined ? undefined : { text: summed, id: firstId - 1 }
+    if (isDropped || summary.textLength === undefined) return undefined
+    return { text: summary.frames(told.text), id: firstId - 1 }
   }
 
   return {
@@ -114,17 +118,21 @@ export function createReplayBuffer({ told, tokenFrame, room, maxBytes }: ReplayB
       tell()
     },
     end() {
+      if (isEnded) return
       isEnded = true
+      const text = firstId === 1 || summary.textLength === undefined ? '' : told.text
+      told = { text, isTruncated: false }
+      take(text.length)
       tell()
     },
     drop() {
-      room.give(keptBytes)
+      take(-keptBytes)
+      told = { text: '', isTruncated: false }
       isDropped = true
       firstId = lastId() + 1
       frames = []
       textLengths = []
       first = 0
-      keptBytes = 0
       tell()
     },
     begin(after) {

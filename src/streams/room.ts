@@ -1,8 +1,8 @@
 /** Room for the frames of all runs together, in bytes. Whoever takes more than there is has to give something back. */
 export interface Room {
+  /** Gives back what is below 0. */
   take(bytes: number): void
-  give(bytes: number): void
-  /** True while more is taken than there is, and nobody else can spare anything. */
+  /** Has others spare what they can; true while there is still more taken than there is. */
   isOverfull(): boolean
   readonly takenBytes: number
 }
@@ -14,9 +14,6 @@ export function createRoom(maxBytes: number, spare: () => boolean): Room {
   return {
     take(bytes) {
       taken += bytes
-    },
-    give(bytes) {
-      taken -= bytes
     },
     isOverfull() {
       while (isOver() && spare());

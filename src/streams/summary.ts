@@ -15,8 +15,11 @@ const EVENT = '\nevent: '
 export interface Summary {
   /** Takes the place of a frame; `textLength` is that of the text after it, from `lengthOf`. */
   add(id: number, frame: string, textLength: number): void
-  /** Frames with ids of those they stand for, in order; undefined if they cannot stand for all of them. */
-  frames(): string | undefined
+  readonly keptBytes: number
+  /** How much of the text it stands for; undefined if that is not remembered. */
+  readonly textLength: number | undefined
+  /** Frames with ids of those they stand for, in order; `text` is at least as long as it stands for. */
+  frames(text: string): string
 }
 
 /** The text of a token's frame with this id. */
@@ -28,7 +31,7 @@ export function lengthOf({ text, isTruncated }: Told): number {
 }
 
 /** All of the text in one token, and of the other events the last of each name, as far as they fit. */
-export function createSummary(told: Told, tokenFrame: TokenFrame, maxBytes: number): Summary {
+export function createSummary(tokenFrame: TokenFrame, maxBytes: number): Summary {
   const kept = new Map<string, { id: number; frame: string }>()
   let keptBytes = 0
   let tokenId = 0
@@ -54,9 +57,14 @@ export function createSummary(told: Told, tokenFrame: TokenFrame, maxBytes: numb
       const name = frame.slice(at, frame.indexOf('\n', at))
       if (!PIECES.includes(name)) keep(name, id, frame)
     },
-    frames() {
-      if (length === ALL_TEXT) return undefined
-      const said = told.text.slice(0, length)
+    get keptBytes() {
+      return keptBytes
+    },
+    get textLength() {
+      return length === ALL_TEXT ? undefined : length
+    },
+    frames(text) {
+      const said = text.slice(0, length)
       const token = said === '' ? [] : [{ id: tokenId, frame: tokenFrame(tokenId, said) }]
       const all = [...kept.values(), ...token]
       return all

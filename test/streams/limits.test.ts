@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Agent, request as send } from 'node:http'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { settled, stored, textOf } from '../prediction/tools.ts'
@@ -74,6 +76,29 @@ t.test('one client that leaves and comes back a thousand times', async (t) => {
   await untilIdle(gateway)
   t.match((await stored(gateway).messages())[1], { content: 'half rest', status: 'complete' })
   await settled(t, gateway, user.id)
+})
+
+t.test('what has ended holds no more than the room there is', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const gateway = await startResumable(t, { RESUME_BUFFER_MB: '4' })
+  const { standIn, stream, app } = gateway
+  const token = 'x'.repeat(1000)
+  standIn.always({ events: Array.from({ length: 1000 }, () => ['token', token] as const) })
+  const round = () => Promise.all(Array.from({ length: 10 }, () => stream().ended))
+  const heap = () => {
+    standIn.requests.splice(0, standIn.requests.length)
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  await round()
+  const before = heap()
+  for (let n = 0; n < 6; n++) {
+    await round()
+    t.ok(app.liveStreams.keptBytes <= 4 * MIB)
+  }
+  const grown = heap() - before
+  t.ok(grown < 8 * MIB, `${Math.round(grown / 1024)} KiB more after sixty answers of 1 MB`)
 })
 
 t.test('followers that never read hold nothing up and hold little', async (t) => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startInstances } from '../bus/instances.ts'
 import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
@@ -43,7 +44,7 @@ void withRedis(t, 'a stream is followed on another instance', async (t, redis) =
   const messageId = messageIdOf(before)
   const followers = [resume(messageId, { after: lastIdOf(before) }), resume(messageId), resume('', { session: 's' })]
   for (const follower of followers.slice(1)) await follower.until(/half/)
-  while (one.app.liveStreams.followers < 3) await new Promise((resolve) => void setImmediate(resolve))
+  while (one.app.liveStreams.followers < 3) await pause(1)
   first.leave()
   standIn.gate('middle').open()
   const [rest, ...wholes] = await Promise.all(followers.map(({ ended }) => ended))
@@ -97,7 +98,7 @@ void withRedis(t, 'nobody else is told of it, and it is left in time', async (t,
   const second = resume(messageId)
   await second.until(/half/)
   first.leave()
-  await new Promise((resolve) => void setTimeout(resolve, 500))
+  await pause(500)
   t.equal(standIn.aborts.length, 0, 'somebody is there, elsewhere')
   second.leave()
   await standIn.waitFor(({ method }) => method === 'PUT')
@@ -127,6 +128,40 @@ void withRedis(t, 'one that cannot be followed is told to be running, on both', 
 
 void withRedis(
   t,
+  'the instance that a client follows at is shut down: the client may go elsewhere',
+  async (t, redis) => {
+    const gateway = await start(t, redis)
+    const { standIn, stream, resume, user, other, one } = gateway
+    standIn.next({ events: HALVES, gates: { 1: 'middle' } })
+    const first = stream()
+    const before = await first.until(/half/)
+    const second = resume(messageIdOf(before))
+    await second.until(/half/)
+    await other.app.close()
+    t.notMatch(await second.ended, /event: end/)
+    while (one.app.liveStreams.followers > 0) await pause(5)
+    standIn.gate('middle').open()
+    t.equal(textOf(await first.ended), 'half rest')
+    await settled(t, gateway, user.id)
+  }
+)
+
+void withRedis(t, 'the instance that has the run falls silent: its followers are cut off', async (t, redis) => {
+  const gateway = await start(t, redis)
+  const { standIn, stream, resume, one } = gateway
+  standIn.next({ events: HALVES, gates: { 1: 'middle' } })
+  const first = stream()
+  const second = resume(messageIdOf(await first.until(/half/)))
+  await second.until(/half/)
+  // As a process that was killed: it says nothing any more.
+  await one.bus.bus.close()
+  t.notMatch(await second.ended, /event: end/)
+  standIn.gate('middle').open()
+  t.equal(textOf(await first.ended), 'half rest')
+})
+
+void withRedis(
+  t,
   'Redis goes: who follows elsewhere is cut off without an end, and the run is not harmed',
   async (t, redis) => {
     const gateway = await start(t, redis, { RESUME_SECONDS: '60' })
@@ -144,7 +179,7 @@ void withRedis(
     await redis.restart()
     await Promise.all([one.bus.when(true), other.bus.when(true)])
     const third = resume(messageIdOf(before), { after: lastIdOf(before) })
-    while (one.app.liveStreams.followers === 0) await new Promise((resolve) => void setTimeout(resolve, 5))
+    while (one.app.liveStreams.followers === 0) await pause(5)
     standIn.gate('middle').open()
     t.equal(heard(before, await third.ended), 'half rest')
     await untilIdle(gateway)
