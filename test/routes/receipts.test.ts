@@ -80,6 +80,9 @@ t.test('a metered receipt shows its prices, and says when tokens are estimated',
   t.match(await ask(ANSWER), { price, credits_charged: 0.031, estimated: false, tokens: { input: 11, output: 4 } })
   const guessed = { price, credits_charged: 0.5, estimated: true, tokens: { input: null, output: 100, total: 100 } }
   t.match(await ask({ text: 'x'.repeat(400) }), guessed)
+  const nothing = { per_1k_tokens: 0, floor: 0, ceiling: 0 }
+  await request('PATCH', `/api/v1/admin/chatflows/${echo}`, { token: admin.token, body: { metered: nothing } })
+  t.match(await ask(ANSWER), { state: 'free', price: { kind: 'metered', per_1k_tokens: 0 }, ending: 'completed' })
 })
 
 t.test('a free prediction has a receipt of its own, and no entry', async (t) => {
