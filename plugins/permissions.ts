@@ -15,6 +15,11 @@ declare module 'fastify' {
     assignmentsBy(request: FastifyRequest): Assignments
     grantReviewBy(request: FastifyRequest): GrantReview
     requireGrant: preHandlerAsyncHookHandler
+    /**
+     * The same for a chatflow that the route knows by itself.
+     * @throws chatflow_not_found, chatflow_forbidden, origin_forbidden
+     */
+    grantFor(request: FastifyRequest, chatflowId: string): Promise<Grant>
   }
   interface FastifyRequest {
     grant: Grant | null
@@ -56,11 +61,14 @@ export default fp(
       })
     })
     app.decorateRequest('grant', null)
-    app.decorate('requireGrant', async function requireGrant(request) {
+    app.decorate('grantFor', async function grantFor(request: FastifyRequest, chatflowId: string) {
       const identity = identityOf(request)
-      const grant = await app.permissions.require(identity, chatflowIdOf(request))
+      const grant = await app.permissions.require(identity, chatflowId)
       if (identity.key !== null) requireListed(grant.chatflow.allowedOrigins ?? [], identity.key, request)
-      request.grant = grant
+      return grant
+    })
+    app.decorate('requireGrant', async function requireGrant(request) {
+      request.grant = await app.grantFor(request, chatflowIdOf(request))
     })
   },
   { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'audit', 'chatflows'] }

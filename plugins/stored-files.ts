@@ -42,7 +42,7 @@ export default fp(
       const { chatflowId, chatId, open, isDownload } = wanted
       const fileName = wanted.fileName.startsWith(STORED) ? wanted.fileName.slice(STORED.length) : wanted.fileName
       await app.limitCalls(request, 'stored-files', PER_MINUTE)
-      await app.permissions.require(identityOf(request), chatflowId)
+      await app.grantFor(request, chatflowId)
       if (!isPlainName(fileName)) throw new AppError('file_not_found')
       const signal = signalOfLeaving(reply.raw)
       for (const upstreamId of await chatIdsOf(request, chatflowId, chatId)) {

@@ -45,7 +45,7 @@ export default (async function models(app) {
     async function getModel(request) {
       const chatflow = await app.chatflows.named(request.params.model)
       if (chatflow === undefined) throw new AppError('chatflow_not_found')
-      return modelOf((await app.permissions.require(identityOf(request), chatflow.id)).chatflow)
+      return modelOf((await app.grantFor(request, chatflow.id)).chatflow)
     }
   )
 } satisfies FastifyPluginAsyncTypebox)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createFakeClock } from '../clock.ts'
 import { buildTestApp } from '../helper.ts'
+import { formOf } from '../surface/form.ts'
 import { ask, askEmbedded, EVIL, echo, makeEmbedToken, makeKey, SHOP } from './keys.ts'
 
 const KEYS = '/api/v1/auth/api-keys'
@@ -116,6 +117,45 @@ t.test('the origins of a chatflow bind whoever comes by a key from a page', asyn
   t.equal((await from(user.token, EVIL)).statusCode, 200, 'a login is held by CORS')
   t.match((await patch(null)).json(), { allowed_origins: null })
   t.equal((await from(key, EVIL)).statusCode, 200)
+})
+
+t.test('the origins of a chatflow hold for everything that a page does with it', async (t) => {
+  const { gateway, key } = await setUp(t)
+  const { token } = await makeEmbedToken(gateway, key)
+  const asked = await askEmbedded(gateway, token, { chatId: 'c' })
+  const rated = { chatflowid: echo, chatId: 'c', messageId: asked.json().chatMessageId, rating: 'THUMBS_UP' }
+  const said = await gateway.request('POST', `/e/${token}/api/v1/feedback/${echo}`, { body: rated })
+  await gateway.request('PATCH', `/admin/chatflows/${echo}`, {
+    token: gateway.admin.token,
+    body: { allowed_origins: [SHOP] }
+  })
+  const spoken = { chatflowId: echo, chatId: 'c', chatMessageId: rated.messageId }
+  const file = { chatflowId: echo, chatId: 'c', fileName: 'a.txt' }
+  const { body, headers } = formOf([{ name: 'files', filename: 'a.txt', type: 'text/plain', content: 'hello' }])
+  const calls: [Parameters<typeof gateway.request>[0], string, unknown, Record<string, string>?][] = [
+    ['POST', '/api/v1/leads', { chatflowid: echo, chatId: 'c', name: 'Eve' }],
+    ['POST', `/api/v1/feedback/${echo}`, rated],
+    ['PUT', `/api/v1/feedback/${said.json().id}`, { rating: 'THUMBS_DOWN' }],
+    ['POST', '/api/v1/text-to-speech/generate', { ...spoken, text: 'hello' }],
+    ['POST', '/api/v1/text-to-speech/abort', spoken],
+    ['POST', `/api/v1/attachments/${echo}/c`, body, headers],
+    ['GET', `/api/v1/get-upload-file?${String(new URLSearchParams(file))}`, undefined],
+    ['POST', '/api/v1/openai-assistants-file/download', file],
+    ['GET', `/api/v1/public-chatbotConfig/${echo}`, undefined],
+    ['GET', `/api/v1/chatflows-uploads/${echo}`, undefined]
+  ]
+  for (const [method, path, body, headers] of calls) {
+    const from = async (origin: string) => {
+      const reply = await gateway.request(method, `/e/${token}${path}`, { body, headers: { ...headers, origin } })
+      return reply.headers['x-gateway-code']
+    }
+    t.equal(await from(EVIL), 'origin_forbidden', path)
+    t.not(await from(SHOP), 'origin_forbidden', path)
+  }
+  const model = (origin: string) => gateway.request('GET', `/v1/models/${echo}`, { token: key, headers: { origin } })
+  t.strictSame([(await model(EVIL)).statusCode, (await model(SHOP)).statusCode], [403, 200])
+  const leads = await gateway.request('GET', `/admin/chatflows/${echo}/leads`, { token: gateway.admin.token })
+  t.match(leads.json(), { count: 1 }, 'of the right page')
 })
 
 t.test('what pages load without saying who they are, they may: it only reads', async (t) => {

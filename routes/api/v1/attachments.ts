@@ -61,7 +61,7 @@ export default (async function attachmentRoutes(app) {
     async function attach(request, reply) {
       const { chatflow_id: chatflowId, chat_id: chatId } = request.params
       const owner = chatOwnerOf(identityOf(request))
-      await app.permissions.require(identityOf(request), chatflowId)
+      await app.grantFor(request, chatflowId)
       const sent = request.fileParts ?? []
       const documents = await app.checkDocuments(owner.userId, chatflowId, sent)
       const place = { userId: owner.userId, chatflowId, sessionId: sessionOfChat(owner, chatflowId, chatId) }

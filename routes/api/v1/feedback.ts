@@ -32,7 +32,7 @@ export default (async function feedbackRoutes(app) {
       const { chatId, messageId, rating, content } = request.body
       const owner = chatOwnerOf(identityOf(request))
       await app.limitCalls(request, 'feedback', PER_MINUTE)
-      await app.permissions.require(identityOf(request), chatflowId)
+      await app.grantFor(request, chatflowId)
       const answer = await app.history.answerOf(owner.userId, messageId)
       // Without a chat nothing tells the visitors of one user apart.
       const named = chatId ? sessionOfChat(owner, chatflowId, chatId) : undefined
@@ -66,7 +66,7 @@ export default (async function feedbackRoutes(app) {
       const author = chatOwnerOf(identityOf(request))
       await app.limitCalls(request, 'feedback', PER_MINUTE)
       const { id, chatflowId } = await app.feedback.owned(author, request.params.feedback_id)
-      await app.permissions.require(identityOf(request), chatflowId)
+      await app.grantFor(request, chatflowId)
       await app.feedback.change(author, id, {
         ...(rating === undefined ? {} : { rating }),
         ...(content === undefined ? {} : { content: content || null })

@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { identityOf } from '../../../src/auth/identity.ts'
 import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
 import { Id, Members, Message, Nullable, Type } from '../../../src/schema.ts'
 
@@ -36,7 +35,7 @@ export default (async function speechRoutes(app) {
     },
     async function generate(request, reply) {
       const { chatMessageId = null, ...asked } = request.body
-      await app.permissions.require(identityOf(request), asked.chatflowId)
+      await app.grantFor(request, asked.chatflowId)
       return app.speak(request, reply, { ...asked, chatMessageId })
     }
   )
@@ -58,7 +57,7 @@ export default (async function speechRoutes(app) {
     },
     async function abort(request) {
       const { chatMessageId = null, chatId, chatflowId } = request.body
-      await app.permissions.require(identityOf(request), chatflowId)
+      await app.grantFor(request, chatflowId)
       await app.endSpeech(request, { chatflowId, chatId, chatMessageId })
       return { message: 'TTS stream aborted successfully', chatId, chatMessageId }
     }
