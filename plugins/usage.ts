@@ -56,6 +56,8 @@ export default fp(
       const exchange = app.exchanges.get(runId)
       if (!exchange) return undefined
       const { userId, chatflow, startedAt, sessionId, messageId } = exchange
+      // One that costs something is in the books in a moment.
+      if (chatflow.metered || (chatflow.priceMicro ?? app.config.credits.priceMicro) > 0) return undefined
       return { userId, chatflowId: chatflow.id, startedAt, meta: { sessionId, messageId } }
     }
 

@@ -89,9 +89,15 @@ t.test('a free prediction has a receipt of its own, and no entry', async (t) => 
   const gateway = await buildTestApp(t, { env: { DEFAULT_CHATFLOW_PRICE: '0' } })
   const { request, createUser, standIn, app } = gateway
   const user = await createUser({ grants: [echo] })
-  standIn.next({ body: JSON.stringify(ANSWER) })
+  standIn.next({ body: JSON.stringify(ANSWER), gates: { head: 'answer' } })
   const body = { chatflow_id: echo, question: 'hi' }
-  const { message_id: id } = (await request('POST', '/chat/predict', { token: user.token, body })).json()
+  const reply = request('POST', '/chat/predict', { token: user.token, body })
+  await standIn.gate('answer').reached
+  const [running] = [...app.exchanges.values()]
+  const live = await request('GET', `/chat/receipts/${running?.messageId}`, { token: user.token })
+  t.match(live.json(), { state: 'free', ended_at: null, ending: null }, 'while it runs')
+  standIn.gate('answer').open()
+  const { message_id: id } = (await reply).json()
   const receipt = async () => (await request('GET', `/chat/receipts/${id}`, { token: user.token })).json()
   t.match(await receipt(), { state: 'free', credits_charged: 0, tokens: { total: 15 }, ending: 'completed' })
   while ((await app.store.collection('free_runs').count({})) === 0) await new Promise(setImmediate)
@@ -124,7 +130,7 @@ t.test('a run that came to nothing, and one whose process died', async (t) => {
 })
 
 t.test('with an accounting service a receipt says whether it has taken the charge', async (t) => {
-  const { predict, request, user, settled, service } = await buildExternalApp(t)
+  const { predict, request, user, settled, service, admin } = await buildExternalApp(t)
   const receipt = async (id: string) => (await request('GET', `/chat/receipts/${id}`, { token: user.token })).json()
   const paid = (await predict()).json().message_id
   await settled()
@@ -136,6 +142,8 @@ t.test('with an accounting service a receipt says whether it has taken the charg
   service.next({ status: 503 }, /deduct/)
   const waiting = (await predict()).json().message_id
   t.match(await receipt(waiting), { state: 'pending', credits_charged: 1 })
+  const { totals } = (await request('GET', '/admin/usage', { token: admin.token })).json()
+  t.match(totals, { predictions: 2, completed: 2, credits_charged: 2 }, 'charges on their way are in reports too')
 })
 
 t.test('a stream tells its receipt before its end, to whom asks for it', async (t) => {
