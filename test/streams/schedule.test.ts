@@ -14,7 +14,7 @@ t.setTimeout(300_000)
 const AT_ONCE = 8
 const ROUNDS = Number(process.env.STREAMS_ROUNDS ?? 12)
 const SEED = Number(process.env.STREAMS_SEED ?? Math.floor(Math.random() * 2 ** 30))
-const ENV = { RESUME_SECONDS: '0.15', STREAM_IDLE_TIMEOUT_MS: '500', FIRST_BYTE_TIMEOUT_MS: '700' }
+const ENV = { RESUME_SECONDS: '0.2', STREAM_IDLE_TIMEOUT_MS: '700', FIRST_BYTE_TIMEOUT_MS: '700' }
 
 /** Everybody who has heard all of it has what the history has, which is what Flowise said. */
 async function check(gateway: Pick<TestApp, 'app'>, { sessionId, said, readers }: Played): Promise<string[]> {

@@ -16,6 +16,8 @@ type Step =
 /** One prediction: what Flowise says, how it ends, and what its clients do meanwhile. */
 export interface Plan {
   words: number
+  /** Whether the first client waits for the first word before anything else happens. */
+  isPatient: boolean
   end: 'once' | 'cut' | 'close' | 'none' | 'error'
   steps: Step[]
   /** Whether Flowise goes on in the end, or falls silent. */
@@ -33,15 +35,16 @@ const STEPS: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
     weight: 8,
     arbitrary: fc.record({ kind: kind('come'), reader, instance: fc.nat(7), isFresh: fc.boolean() })
   },
-  { weight: 6, arbitrary: fc.record({ kind: kind('pause'), ms: fc.nat(120) }) },
+  { weight: 3, arbitrary: fc.record({ kind: kind('pause'), ms: fc.nat(100) }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('stop') }) }
 ]
 
 /** Any of them. */
 export const plans: fc.Arbitrary<Plan> = fc.record({
-  words: fc.integer({ min: 1, max: 8 }),
+  words: fc.integer({ min: 1, max: 12 }),
+  isPatient: fc.boolean(),
   end: fc.constantFrom('once', 'once', 'once', 'cut', 'close', 'none', 'error'),
-  steps: fc.array(fc.oneof(...STEPS), { maxLength: 14 }),
+  steps: fc.array(fc.oneof(...STEPS), { minLength: 6, maxLength: 24 }),
   isFinished: fc.boolean()
 })
 
@@ -88,8 +91,19 @@ export async function play(stage: Stage, plan: Plan, sessionId: string): Promise
     messageId ??= messageIn(readers)
   }
 
+  async function say(): Promise<void> {
+    standIn.gate(`${sessionId}:${opened++}`).open()
+    // So that words come one by one.
+    await pause(4)
+  }
+
+  if (plan.isPatient) {
+    await say()
+    await wires[0]?.until(/"token"/).catch(() => {})
+    messageId = messageIn([[wires[0]?.text() ?? '']])
+  }
   for (const step of plan.steps) {
-    if (step.kind === 'say') standIn.gate(`${sessionId}:${opened++}`).open()
+    if (step.kind === 'say') await say()
     else if (step.kind === 'pause') await pause(step.ms)
     else if (step.kind === 'stop') await request('POST', `/api/v1/chat/sessions/${sessionId}/stop`, { token })
     else if (step.kind === 'leave') leave(step.reader)
@@ -98,7 +112,9 @@ export async function play(stage: Stage, plan: Plan, sessionId: string): Promise
       const after = step.isFresh ? undefined : lastIdOf(lastOf(readers[step.reader]))
       const resume = resumers[step.instance % urls.length]
       const byMessage = messageId !== undefined && (after !== undefined || step.isFresh)
-      wires[step.reader] = resume?.(messageId ?? '', byMessage ? { after } : { session: sessionId })
+      const wire = resume?.(messageId ?? '', byMessage ? { after } : { session: sessionId })
+      wires[step.reader] = wire
+      await Promise.race([wire?.head, pause(50)])
     }
   }
   if (plan.isFinished) {
