@@ -24,6 +24,7 @@ export default fp(
       const { userId, sessionId, chatflow } = exchange
       try {
         const checked = passed.length === 0 ? [] : await app.checkPassed(chatflow.id, passed)
+        if (request.identity?.key?.chatflowIds) await Promise.all(fileIds.map((id) => app.reachFile(request, id)))
         const attached = await attach(app.files, { userId, sessionId, files, fileIds, passed: checked })
         request.attachments = attached
         // The request stays for as long as the answer takes; the bytes need not.
@@ -39,5 +40,5 @@ export default fp(
       }
     })
   },
-  { name: 'attachments', dependencies: ['files', 'passed-files', 'exchange'] }
+  { name: 'attachments', dependencies: ['files', 'passed-files', 'reach', 'exchange'] }
 )

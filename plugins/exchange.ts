@@ -19,8 +19,8 @@ declare module 'fastify' {
     openExchange: preHandlerAsyncHookHandler
     /** The predictions that run in this process, by run id. */
     exchanges: Map<string, Exchange>
-    /** Stops the user's run in this session, in whichever process it is. False if none is known to have run. */
-    stopRun(userId: string, sessionId: string): Promise<boolean>
+    /** Stops the caller's run in this session, in whichever process it is. False if none is known to have run. */
+    stopRun(identity: Identity, sessionId: string): Promise<boolean>
   }
   interface FastifyContextConfig {
     /** Its streams have ids with which a client can come back. */
@@ -45,6 +45,9 @@ interface KeyedRun {
   key: string
   rid: string
 }
+
+/** User, session, and the chatflows that the caller is confined to. */
+type RunToStop = [userId: string, sessionId: string, chatflowIds?: readonly string[] | null]
 
 /** How long a session stays taken by a process that died. */
 export const SESSION_LEASE_MS = 60_000
@@ -137,13 +140,13 @@ export default fp(
       return live
     }
 
-    app.decorate('stopRun', async function stopRun(userId, sessionId) {
-      if (stopLocal(userId, sessionId)) return true
-      return app.config.redisUrl !== undefined && stopElsewhere(JSON.stringify([userId, sessionId]))
+    app.decorate('stopRun', async function stopRun({ userId, key }, sessionId) {
+      const run: RunToStop = [userId, sessionId, key?.chatflowIds ?? null]
+      if (stopLocal(run)) return true
+      return app.config.redisUrl !== undefined && stopElsewhere(JSON.stringify(run))
     })
     app.bus.subscribe(STOPS, (run) => {
-      const [userId, sessionId] = JSON.parse(run)
-      if (stopLocal(userId, sessionId)) app.bus.publish(STOPPED, run)
+      if (stopLocal(JSON.parse(run))) app.bus.publish(STOPPED, run)
     })
 
     async function stopElsewhere(run: string): Promise<boolean> {
@@ -159,9 +162,10 @@ export default fp(
       return isStopped
     }
 
-    function stopLocal(userId: string, sessionId: string): boolean {
+    function stopLocal([userId, sessionId, chatflowIds]: RunToStop): boolean {
       for (const running of exchanges.values()) {
         if (running.userId !== userId || running.sessionId !== sessionId) continue
+        if (chatflowIds?.includes(running.chatflow.id) === false) continue
         running.stop('stopped')
         return true
       }

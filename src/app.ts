@@ -44,6 +44,7 @@ import predictionProxy from '../plugins/prediction-proxy.ts'
 import predictionStream from '../plugins/prediction-stream.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
+import reach from '../plugins/reach.ts'
 import readiness from '../plugins/readiness.ts'
 import requestContext, { requestIdOf } from '../plugins/request-context.ts'
 import requestLog from '../plugins/request-log.ts'
@@ -156,6 +157,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(passedFiles)
   await app.register(feedback)
   await app.register(history)
+  await app.register(reach)
   await app.register(leads)
   await app.register(storedFiles)
   await app.register(usage)

@@ -2,7 +2,6 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { identityOf } from '../../../../src/auth/identity.ts'
-import { mayReach } from '../../../../src/auth/scopes.ts'
 import { AppError, invalid } from '../../../../src/errors.ts'
 import { isUnchanged, rangeOf } from '../../../../src/files/conditions.ts'
 import { contentDisposition, fittingName } from '../../../../src/files/names.ts'
@@ -73,7 +72,7 @@ export default (async function files(app) {
       async function uploadFile(request, reply) {
         const { userId } = identityOf(request)
         const sessionId = request.body.session_id === '' ? undefined : request.body.session_id
-        if (sessionId !== undefined) await app.history.owned(userId, sessionId)
+        if (sessionId !== undefined) await app.reachSession(request, sessionId)
         const { id, name, mime, sizeBytes } = await app.files.add({ userId, files: request.fileParts ?? [], sessionId })
         return reply.code(201).send({ file_id: id, name, mime, size: sizeBytes, message: 'The file is uploaded.' })
       }
@@ -98,7 +97,7 @@ export default (async function files(app) {
       }
     },
     async function getFile(request, reply) {
-      const row = await app.files.owned(identityOf(request).userId, request.params.file_id)
+      const row = await app.reachFile(request, request.params.file_id)
       const etag = `"${row.sha256}"`
       const { range, 'if-range': ifRange } = request.headers
       if (isUnchanged(request.headers['if-none-match'], etag)) return unchanged(reply, etag)
@@ -140,7 +139,7 @@ export default (async function files(app) {
     },
     async function getThumbnail(request, reply) {
       const { size = DEFAULT_SIZE } = request.query
-      const row = await app.files.owned(identityOf(request).userId, request.params.file_id)
+      const row = await app.reachFile(request, request.params.file_id)
       if (!fileTypeOf(row.mime)?.isImage) throw new AppError('not_an_image')
       const etag = `"${row.sha256}-${size}"`
       if (isUnchanged(request.headers['if-none-match'], etag)) return unchanged(reply, etag)
@@ -168,10 +167,7 @@ export default (async function files(app) {
     },
     async function listFiles(request) {
       const { limit = 50, cursor } = request.query
-      const { userId, key } = identityOf(request)
-      const session = await app.history.owned(userId, request.params.session_id)
-      if (!mayReach(key, session)) throw new AppError('session_not_found')
-      const { id } = session
+      const { id, userId } = await app.reachSession(request, request.params.session_id)
       const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
       const { items, ...rest } = toPage(await app.files.ofSession(userId, id, page), limit, (row) => row.createdAt)
       return { session_id: id, files: items.map((row) => fileView(row, app.config.publicBaseUrl)), ...rest }
@@ -191,8 +187,8 @@ export default (async function files(app) {
       }
     },
     async function deleteFile(request) {
-      const { file_id: fileId } = request.params
-      await app.files.remove(identityOf(request).userId, fileId)
+      const { id: fileId, userId } = await app.reachFile(request, request.params.file_id)
+      await app.files.remove(userId, fileId)
       return { message: 'The file is deleted.', file_id: fileId }
     }
   )

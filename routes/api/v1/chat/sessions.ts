@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
 import { mayReach } from '../../../../src/auth/scopes.ts'
-import { AppError } from '../../../../src/errors.ts'
 import { listedFiles } from '../../../../src/files/view.ts'
 import { MessageBody, messageView, SessionBody, sessionView } from '../../../../src/history/schemas.ts'
 import { Id, Members, Message, PageQuery, PageReply, responses, Type } from '../../../../src/schema.ts'
@@ -66,9 +65,8 @@ export default (async function sessions(app) {
     },
     async function readHistory(request) {
       const { limit = 50, cursor } = request.query
-      const { userId, key } = identityOf(request)
-      const session = await app.history.owned(userId, request.params.session_id)
-      if (!mayReach(key, session)) throw new AppError('session_not_found')
+      const { userId } = identityOf(request)
+      const session = await app.reachSession(request, request.params.session_id)
       const page = { after: decodeCursor(cursor, 'number'), limit: limit + 1 }
       const rows = await app.history.messagesOf(session.id, page)
       const { items, ...rest } = toPage(rows, limit, (row) => row.position)
@@ -92,9 +90,7 @@ export default (async function sessions(app) {
       }
     },
     async function deleteSession(request) {
-      const sessionId = request.params.session_id
-      const { userId, key } = identityOf(request)
-      if (!mayReach(key, await app.history.owned(userId, sessionId))) throw new AppError('session_not_found')
+      const { id: sessionId, userId } = await app.reachSession(request, request.params.session_id)
       const { messagesDeleted, filesDeleted } = await app.history.remove(userId, sessionId)
       return {
         message: 'The session is deleted.',

@@ -1,7 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
-import { mayReach } from '../../../../src/auth/scopes.ts'
-import { AppError } from '../../../../src/errors.ts'
 import { Id, Message, responses, Type } from '../../../../src/schema.ts'
 
 const Reply = Type.Object({
@@ -27,12 +25,9 @@ const routes: FastifyPluginAsyncTypebox = async function stop(app) {
     },
     async (request) => {
       const { session_id } = request.params
-      const { userId, key } = identityOf(request)
-      const session = key?.chatflowIds ? await app.history.session(session_id) : undefined
-      if (session && !mayReach(key, session)) throw new AppError('session_not_found')
-      const stopped = await app.stopRun(userId, session_id)
+      const stopped = await app.stopRun(identityOf(request), session_id)
       // A session whose first run has not been stored yet is known by its run alone.
-      if (!stopped) await app.history.owned(userId, session_id)
+      if (!stopped) await app.reachSession(request, session_id)
       return { message: stopped ? 'The prediction is stopping.' : 'No prediction is running.', session_id, stopped }
     }
   )

@@ -24,8 +24,8 @@ const routes: FastifyPluginAsyncTypebox = async function abort(app) {
   app.setErrorHandler(app.sendFlowiseError)
 
   async function stop(request: FastifyRequest, chatflowId: string, chatId: string) {
-    const owner = chatOwnerOf(identityOf(request))
-    await app.stopRun(owner.userId, sessionOfChat(owner, chatflowId, chatId))
+    const identity = identityOf(request)
+    await app.stopRun(identity, sessionOfChat(chatOwnerOf(identity), chatflowId, chatId))
     return { status: 200 as const, message: 'Chat message aborted' }
   }
 
