@@ -79,7 +79,7 @@ withShops(t, 'what visitors give to the widget', async (t, open) => {
       ['tts_start', { format: 'mp3' }],
       ['tts_data', { audioChunk: sound }],
       ['tts_end', {}]
-    ]
+    ] as const
     const body = events.map(([event, data]) => `event: ${event}\ndata: ${JSON.stringify({ event, data })}\n\n`).join('')
     standIn.always({ body, headers: { 'content-type': 'text/event-stream' } }, /^POST .*\/text-to-speech\/generate/)
     const widget = await visit()
