@@ -77,6 +77,11 @@ export const BEHAVIOURS = {
     ...flowise('Your access to this chat is not valid. Please reload the page or sign in again.'),
     ...openai('a wrong key is told once', '401, told once')
   },
+  revoked: {
+    does: 'a key that has been revoked, or a token made with it',
+    ...flowise('Your access to this chat has ended. Please reload the page or sign in again.'),
+    openai: '401'
+  },
   expired: {
     does: 'an embed token that has expired',
     'flowise-embed': 'This chat has expired. Please reload the page.'

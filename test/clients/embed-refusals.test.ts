@@ -49,6 +49,18 @@ withShops(t, 'what the widget shows when it is refused', async (t, open) => {
     t.equal(await widget.said(), sentence)
   })
 
+  await proves(t, EMBED, 'revoked', async (t, sentence) => {
+    const { visit, revokeKey } = await open(t)
+    const widget = await visit()
+    await widget.ask('Still there?')
+    await widget.shows('Still there?')
+    await widget.isReady()
+    await revokeKey()
+    await widget.ask('And now?')
+    await widget.shows(sentence)
+    t.equal(await widget.said(), sentence)
+  })
+
   await proves(t, EMBED, 'forbidden', async (t, sentence) => {
     const { visit, apiHost } = await open(t)
     const widget = await visit({ apiHost: await apiHost(report) })

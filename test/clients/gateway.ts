@@ -25,6 +25,8 @@ export interface ClientGateway extends TestApp {
   /** An API key of the user. */
   apiKey: string
   createKey(options?: Record<string, unknown>): Promise<string>
+  /** Revokes `apiKey`. */
+  revokeKey(): Promise<void>
   /** What a page gets for `apiHost`: minted with the key, as a customer's server would. */
   apiHost(chatflowId: string, options?: EmbedOptions): Promise<string>
   /** Credits of the user, the held ones not counted. */
@@ -67,6 +69,10 @@ export async function startGateway(
     user,
     apiKey,
     createKey,
+    async revokeKey() {
+      const [, id = ''] = apiKey.split('_')
+      await gateway.request('DELETE', `/api/v1/auth/api-keys/${id}`, { token: user.token })
+    },
     async apiHost(chatflowId, options = {}) {
       const body = { chatflow_id: chatflowId, ...options }
       return String((await call('POST', '/api/v1/auth/embed-tokens', apiKey, body)).api_host)

@@ -33,6 +33,13 @@ proves(t, OPENAI, 'agents', async (t) => {
   t.equal(await gateway.credits(), 99)
 })
 
+proves(t, OPENAI, 'revoked', async (t) => {
+  const gateway = await startGateway(t)
+  await gateway.revokeKey()
+  const refused = openaiOf(gateway).chat.completions.create(saying('hi'))
+  await t.rejects(refused, { status: 401, type: 'authentication_error', code: 'token_revoked' })
+})
+
 proves(t, OPENAI, 'forbidden', async (t) => {
   const { url, createKey } = await startGateway(t)
   const apiKey = await createKey({ chatflow_ids: [report] })

@@ -33,6 +33,13 @@ proves(t, SDK, 'foreign', async (t, sentence) => {
   await throws(t, { url, apiKey: `${apiKey.slice(0, -4)}AAAA` }, sentence, 401)
 })
 
+proves(t, SDK, 'revoked', async (t, sentence) => {
+  const gateway = await startGateway(t)
+  t.match(await asked(gateway), { text: 'hi' })
+  await gateway.revokeKey()
+  await throws(t, gateway, sentence, 401)
+})
+
 proves(t, SDK, 'forbidden', async (t, sentence) => {
   const { url, createKey } = await startGateway(t)
   const apiKey = await createKey({ chatflow_ids: [report] })

@@ -5,7 +5,7 @@ import { startGateway } from '../clients/gateway.ts'
 const { echo } = DEMO_IDS
 
 t.test('indexing documents is offered to logins and keys, and not to visitors of a page', async (t) => {
-  const { url, user, apiKey, apiHost, publish } = await startGateway(t)
+  const { url, user, apiKey, apiHost, publish, configure } = await startGateway(t)
   publish(echo, {
     uploads: {
       isImageUploadAllowed: true,
@@ -21,6 +21,8 @@ t.test('indexing documents is offered to logins and keys, and not to visitors of
     t.equal(config.uploads.isImageUploadAllowed, true)
     return config.uploads.isRAGFileUploadAllowed
   }
+  t.equal(await offered(url, user.token), false, 'not before an administrator has opened it')
+  await configure(echo, { upsert_price: 0 })
   t.equal(await offered(url, user.token), true)
   t.equal(await offered(url, apiKey), true)
   t.equal(await offered(await apiHost(echo)), false)
