@@ -64,11 +64,12 @@ export default fp(
     app.decorate('openUpsert', async function openUpsert(request, reply) {
       const { grant } = request
       if (!grant) throw new AppError('internal_error', { detail: 'openUpsert ran too early' })
+      const chatflow = pricedForUpsert(grant.chatflow)
       const { userId } = identityOf(request)
       const body = (request.body ?? {}) as UpsertBody
       const sent = request.fileParts ?? []
       const key = idempotencyKeyOf(request)
-      const bodyHash = upsertHash(grant.chatflow.id, body, sent)
+      const bodyHash = upsertHash(chatflow.id, body, sent)
       const begun = key === undefined ? undefined : await app.idempotency.begin({ accountId: userId, key, bodyHash })
       if (begun?.state === 'replay') {
         request.replay = begun.receipt
@@ -79,10 +80,10 @@ export default fp(
       const run = key === undefined ? undefined : { accountId: userId, key, rid: runIdOf(messageId) }
       try {
         const files = await app.checkIndexed(userId, sent)
-        const sessionId = sessionOf(request, grant.chatflow, body)
-        request.upsert = { ...(await read(userId, grant.chatflow, body, sessionId)), files }
+        const sessionId = sessionOf(request, chatflow, body)
+        request.upsert = { ...(await read(userId, chatflow, body, sessionId)), files }
         request.fileParts = null
-        request.exchange = open(request, { messageId, sessionId, chatflow: grant.chatflow })
+        request.exchange = open(request, { messageId, sessionId, chatflow })
       } catch (error) {
         if (run) await app.idempotency.forget(run)
         throw error
@@ -142,7 +143,7 @@ export default fp(
         sessionId: sessionId ?? '',
         messageId,
         requestId: request.id,
-        chatflow: pricedForUpsert(chatflow),
+        chatflow,
         kind: 'json',
         purpose: 'upsert',
         startedAt: app.clock.now(),
@@ -200,9 +201,11 @@ function sessionOf(request: FastifyRequest, { id }: ChatflowRow, { chatId }: Ups
   return chatId ? sessionOfChat(chatOwnerOf(identityOf(request)), id, chatId) : undefined
 }
 
-/** An upsert has one price, whatever a prediction costs. */
-function pricedForUpsert({ metered: _metered, upsertPriceMicro, ...chatflow }: ChatflowRow): ChatflowRow {
-  return upsertPriceMicro === undefined ? chatflow : { ...chatflow, priceMicro: upsertPriceMicro }
+/** An upsert has one price, whatever a prediction costs. @throws upserts_forbidden where nobody has set one: all users read what one indexes */
+function pricedForUpsert({ metered: _metered, ...chatflow }: ChatflowRow): ChatflowRow {
+  const { upsertPriceMicro } = chatflow
+  if (upsertPriceMicro === undefined) throw new AppError('upserts_forbidden')
+  return { ...chatflow, priceMicro: upsertPriceMicro }
 }
 
 /** @throws what the first request was told, or upstream_incomplete where its process died */

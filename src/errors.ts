@@ -33,6 +33,7 @@ export const catalogue = {
   origin_forbidden: ['forbidden', 'Pages of this origin may not use this.'],
   chatflow_forbidden: ['forbidden', 'You have no access to this chatflow. Ask an administrator to assign it to you.'],
   uploads_forbidden: ['forbidden', 'This chatflow takes no such files.'],
+  upserts_forbidden: ['forbidden', 'Nobody may fill the vector store of this chatflow: it has no upsert_price.'],
   account_frozen: ['forbidden', 'This credit account is frozen. Ask an administrator.'],
   not_found: ['missing', 'There is nothing at this address.'],
   chatflow_not_found: ['missing', 'Unknown chatflow.'],

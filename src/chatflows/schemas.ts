@@ -34,7 +34,10 @@ const shown = {
 export const ChatflowBody = Members(shown)
 
 const settings = {
-  upsert_price: Nullable({ ...Amount, description: 'credits per upsert, at most six decimals; null: the flat price' }),
+  upsert_price: Nullable({
+    ...Amount,
+    description: 'credits per upsert, at most six decimals; null: nobody may, as all users share what is indexed'
+  }),
   metered: Nullable(
     Members(
       {

@@ -19,6 +19,7 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   chatflow_forbidden: 'You have no access to this chat.',
   account_frozen: 'The credits of this chat are frozen. Please ask an administrator.',
   uploads_forbidden: 'This chat does not take such files.',
+  upserts_forbidden: 'This chat does not keep documents.',
   chatflow_not_found: 'This chat does not exist any more.',
   session_not_found: 'This conversation does not exist any more. Please start a new one.',
   session_busy: 'The answer before this one is still being written. Please wait for it.',

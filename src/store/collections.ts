@@ -88,7 +88,7 @@ export interface ChatflowRow extends Document {
   updatedAt: number
   /** Flat price in micro-credits; absent: the default price. */
   priceMicro?: number
-  /** Price of an upsert in micro-credits; absent: the flat price. */
+  /** Price of an upsert in micro-credits; absent: nobody may. */
   upsertPriceMicro?: number
   /** Metered price in micro-credits; absent: flat. */
   metered?: { per1kTokensMicro: number; per1kOutputMicro?: number; floorMicro: number; ceilingMicro: number }

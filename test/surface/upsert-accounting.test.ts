@@ -5,7 +5,8 @@ const UPSERTED = /^POST .*\/vector\/upsert\//
 
 t.test('where another service keeps the balance, an upsert is charged there, once', async (t) => {
   const gateway = await buildExternalApp(t, { form: 'v1', credits: 2 })
-  const { request, user, chatflowId, service, standIn, settled, until, problems, transactions } = gateway
+  const { app, request, user, chatflowId, service, standIn, settled, until, problems, transactions } = gateway
+  await app.chatflows.patch(chatflowId, { upsert_price: 1 })
   const upsert = (key: string) =>
     request('POST', `/api/v1/vector/upsert/${chatflowId}`, {
       token: user.token,

@@ -9,6 +9,7 @@ import { openSurface } from './open.ts'
 const { echo, report } = DEMO_IDS
 const URL = `/api/v1/vector/upsert/${echo}`
 const UPSERTED = /^POST .*\/vector\/upsert\//
+const PRICED = { upsert_price: 1 }
 const ANSWER = { numAdded: 2, numDeleted: 0, numUpdated: 0, numSkipped: 1, addedDocs: [{ pageContent: 'a secret' }] }
 
 async function start(t: Parameters<typeof openSurface>[0], env: Record<string, string> = {}) {
@@ -18,6 +19,7 @@ async function start(t: Parameters<typeof openSurface>[0], env: Record<string, s
   const upsert = (body: unknown, headers: Record<string, string> = {}, token = user.token) =>
     request('POST', URL, { token, body, headers })
   const configure = (body: object) => request('PATCH', `/api/v1/admin/chatflows/${echo}`, { token: admin.token, body })
+  await configure(PRICED)
   const credits = async () => (await request('GET', '/api/v1/chat/credits', { token: user.token })).json()
   /** The balance is this, nothing is held, and the books are right. */
   const isLeft = async (remaining: number) => {
@@ -27,6 +29,26 @@ async function start(t: Parameters<typeof openSurface>[0], env: Record<string, s
   }
   return { ...surface, upsert, configure, credits, isLeft }
 }
+
+t.test('nobody fills a vector store that no administrator has opened', async (t) => {
+  const { upsert, configure, isLeft, seen, app, user, admin } = await start(t)
+  for (const closed of [{ upsert_price: null }, { upsert_price: null, price: 0 }]) {
+    await configure(closed)
+    for (const token of [user.token, admin.token]) {
+      const reply = await upsert({}, { 'idempotency-key': 'closed' }, token)
+      t.equal(reply.statusCode, 403)
+      t.match(reply.json(), { code: 'upserts_forbidden', message: 'This chat does not keep documents.' })
+    }
+  }
+  t.equal(seen(UPSERTED).length, 0)
+  await isLeft(1000)
+  await configure({ upsert_price: 0 })
+  t.equal((await upsert({}, { 'idempotency-key': 'closed' })).json().credits_charged, 0)
+  await isLeft(1000)
+  const recorded = () => app.store.collection('free_runs').list({ limit: 2 })
+  while ((await recorded()).length === 0) await new Promise((resolve) => void setImmediate(resolve))
+  t.match(await recorded(), [{ userId: user.id, chatflowId: echo, meta: { purpose: 'upsert' } }])
+})
 
 t.test('an upsert has its price, and tells counts only', async (t) => {
   const { upsert, configure, isLeft, seen, request, user, admin } = await start(t)

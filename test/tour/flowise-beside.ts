@@ -26,8 +26,8 @@ export async function workBeside(
   const missing = { token, status: 404, code: 'file_not_found' }
   await visit('no such file', 'GET', `/api/v1/get-upload-file?${new URLSearchParams(file).toString()}`, missing)
   await visit('nor made by an assistant', 'POST', '/api/v1/openai-assistants-file/download', { ...missing, body: file })
-  const upsert = { token, body: {}, status: 502, code: 'upstream_error' }
-  await visit('nothing to index', 'POST', `/api/v1/vector/upsert/${chatflowId}`, upsert)
+  const upsert = { token, body: {}, status: 403, code: 'upserts_forbidden' }
+  await visit('no vector store is open', 'POST', `/api/v1/vector/upsert/${chatflowId}`, upsert)
 
   const spoken = { chatflowId, chatId, chatMessageId: answer.json.chatMessageId }
   const read = { token, body: { ...spoken, text: 'Good morning.' } }

@@ -16,9 +16,11 @@ export default (async function chatbotConfig(app) {
 
   /** What may be done with the chatflow; what would be refused is not offered. */
   async function offered(request: FastifyRequest): Promise<Record<string, unknown>> {
-    const found = await app.widgetConfig(grantOf(request).chatflow.id)
+    const { chatflow } = grantOf(request)
+    const found = await app.widgetConfig(chatflow.id)
     const { key } = identityOf(request)
-    return key === null || isWithin(key.scopes, 'chat') ? found : withoutIndexing(found)
+    const mayIndex = chatflow.upsertPriceMicro !== undefined && (key === null || isWithin(key.scopes, 'chat'))
+    return mayIndex ? found : withoutIndexing(found)
   }
 
   app.get(

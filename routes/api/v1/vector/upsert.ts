@@ -32,7 +32,7 @@ const Reply = Members({
   credits_remaining: Credits
 })
 
-/** Documents for the vector store of a chatflow. */
+/** Documents for the vector store of a chatflow that takes them. */
 export default (async function upsertRoutes(app) {
   const { bodyBytes: bodyLimit, uploads: maxFiles } = app.config.limits
   app.setErrorHandler(app.sendFlowiseError)
@@ -54,7 +54,7 @@ export default (async function upsertRoutes(app) {
       bodyLimit,
       schema: {
         operationId: 'vector.upsert',
-        summary: 'Fill the vector store of a chatflow; charged when it has succeeded',
+        summary: 'Fill the vector store of a chatflow, where that has an `upsert_price`; charged when it has succeeded',
         tags: ['flowise'],
         security: [{ bearer: [] }],
         consumes: ['application/json', 'multipart/form-data'],
