@@ -17,12 +17,19 @@ await request('POST', `/admin/users/${admin.id}/credits/allocate`, {
 })
 const slots = slotsOf((await request('GET', '/openapi.json')).json())
 const administration = slots.filter(({ path }) => path.startsWith('/api/v1/admin/'))
-const owned = slots.filter(({ kind }) => kind && ['session', 'token', 'file', 'key', 'receipt'].includes(kind))
+const owned = slots.filter(
+  ({ kind }) => kind && ['session', 'token', 'file', 'key', 'receipt', 'message'].includes(kind)
+)
 /** An image of one pixel, which every route of files takes. */
 const PIXEL = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
   'base64'
 )
+
+async function answer(): Promise<string> {
+  const body = { chatflow_id: echo, question: 'mine' }
+  return expect(request('POST', '/chat/predict', { token: owner.token, body }), 'message_id')
+}
 
 /** A new thing of the owner, and the id of it. */
 const make: Partial<Record<Kind, () => Promise<string>>> = {
@@ -30,10 +37,8 @@ const make: Partial<Record<Kind, () => Promise<string>>> = {
     const body = { chatflow_id: echo, question: 'mine', sessionId: `of-owner-${randomUUID()}` }
     return expect(request('POST', '/chat/predict', { token: owner.token, body }), 'session_id')
   },
-  async receipt() {
-    const body = { chatflow_id: echo, question: 'mine' }
-    return expect(request('POST', '/chat/predict', { token: owner.token, body }), 'message_id')
-  },
+  receipt: answer,
+  message: answer,
   async file() {
     return expect(upload(owner, {}), 'file_id')
   },

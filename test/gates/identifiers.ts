@@ -5,6 +5,7 @@ export type Kind =
   | 'token'
   | 'key'
   | 'receipt'
+  | 'message'
   | 'chatflow'
   | 'user'
   | 'entry'
@@ -24,6 +25,7 @@ const kinds: Record<string, Kind> = {
   file_ids: 'file',
   token_id: 'token',
   key_id: 'key',
+  message_id: 'message',
   api_key_id: 'filter',
   visitor_id: 'open',
   chatflow_id: 'chatflow',
@@ -47,6 +49,7 @@ const exceptions: Record<string, Kind> = {
   'admin.usage chatflow_id': 'filter',
   'admin.usage api_key_id': 'filter',
   'receipts.get id': 'receipt',
+  'predictions.resume last_event_id': 'filter',
   'chatflows.streaming chatflow_id': 'open',
   'flowise.icon name': 'open',
   'predictions.abort chat_id': 'silent',

@@ -126,6 +126,19 @@ void withRedis(t, 'one that cannot be followed is told to be running, on both', 
   t.equal(textOf(told.body), 'Hello from Flowise 🙂')
 })
 
+void withRedis(t, 'who asks for what nobody has is answered, twenty at a time', async (t, redis) => {
+  const { request, user, other } = await start(t, redis)
+  const ask = async (path: string) => {
+    const reply = await other.request('GET', `/api/v1/chat/${path}`, { token: user.token })
+    return `${reply.statusCode} ${reply.json().code}`
+  }
+  const told = await Promise.all(Array.from({ length: 30 }, (_, n) => ask(`streams/unknown-${n}`)))
+  const count = (answer: string) => told.filter((one) => one === answer).length
+  t.same([count('404 message_not_found'), count('429 too_many_followers')], [20, 10])
+  t.equal(await ask('streams/unknown'), '404 message_not_found', 'and again afterwards')
+  t.equal((await request('GET', '/api/v1/chat/credits', { token: user.token })).statusCode, 200)
+})
+
 void withRedis(
   t,
   'the instance that a client follows at is shut down: the client may go elsewhere',
