@@ -5,7 +5,7 @@ import { chatOwnerOf, type Identity } from '../src/auth/identity.ts'
 import { AppError, catalogue, invalid } from '../src/errors.ts'
 import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
 import { createRedaction, type Redaction } from '../src/flowise/redaction.ts'
-import { type PredictionRequest, requestHash } from '../src/flowise/request.ts'
+import { type PredictionRequest, requestHash, sessionOfChat } from '../src/flowise/request.ts'
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import { sessionLease } from '../src/history/history.ts'
@@ -85,7 +85,7 @@ export default fp(
       }
       const messageId = keyed?.messageId ?? app.ids.uuid()
       const runId = runIdOf(messageId)
-      const sessionId = prediction.sessionId ?? app.ids.uuid()
+      const sessionId = prediction.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       try {
         const isNew = prediction.sessionId === undefined
@@ -193,6 +193,12 @@ export default fp(
       if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
         throw new AppError('session_not_found')
       return session
+    }
+
+    /** A visitor's chat that has no name yet is called like its first answer: it is found again by that. */
+    function newSession(identity: Identity, chatflowId: string, messageId: string): string {
+      const owner = chatOwnerOf(identity)
+      return owner.visitorId === null ? app.ids.uuid() : sessionOfChat(owner, chatflowId, messageId)
     }
 
     /** From now on the session is this run's alone. */

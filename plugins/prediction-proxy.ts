@@ -28,9 +28,11 @@ export const FLOWISE_SSE_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event
 export default fp(
   async function predictionProxy(app: FastifyInstance) {
     app.decorate('proxyPrediction', async function proxyPrediction(request) {
-      const chatId = request.prediction?.clientChatId ?? request.exchange?.sessionId ?? ''
       // A visitor of somebody's page is not told what its owner pays and has.
-      const client = { chatId, isStranger: request.identity?.key?.kind === 'embed_token' }
+      const isStranger = request.identity?.key?.kind === 'embed_token'
+      const { exchange } = request
+      const chatId = request.prediction?.clientChatId ?? (exchange ? newChatId(exchange, isStranger) : '')
+      const client = { chatId, isStranger }
       if (request.replay !== null) return replayed(request, client)
       if (!request.prediction?.wantsStream) {
         await (await app.startPrediction(request)).concluded
@@ -69,7 +71,7 @@ export default fp(
 
     function replayed(request: FastifyRequest, { chatId, isStranger }: FlowiseCaller): ProxyReply {
       const result = app.replayed(request)
-      const client = { chatId: chatId === '' ? result.sessionId : chatId, isStranger }
+      const client = { chatId: chatId === '' ? newChatId(result, isStranger) : chatId, isStranger }
       if (request.prediction?.wantsStream) return storedStream(result, client)
       return jsonReply(flowiseReply(delivered(result), client))
     }
@@ -81,6 +83,14 @@ export default fp(
   },
   { name: 'prediction-proxy', dependencies: ['answers', 'prediction-stream'] }
 )
+
+/** What a client that has not named its chat is to call it: the sessions of visitors are told to nobody. */
+function newChatId(
+  { sessionId, messageId }: Pick<PredictionResult, 'sessionId' | 'messageId'>,
+  isStranger: boolean
+): string {
+  return isStranger ? messageId : sessionId
+}
 
 function jsonReply(body: unknown): ProxyReply {
   return {

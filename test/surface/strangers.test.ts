@@ -38,3 +38,26 @@ t.test('a visitor is told nothing of the money of the one who pays', async (t) =
   const own = await request('POST', PATH, { token: user.token, body: { question: 'hi' } })
   t.match(own.json(), { available: 0.25, needed: 1 })
 })
+
+t.test('a visitor who has named no chat goes on with the one of the reply', async (t) => {
+  const { request, visitor, user } = await openSurface(t)
+  const anna = await visitor('anna')
+  const ask = (token: string, body: Record<string, unknown>, headers: Record<string, string> = {}) =>
+    request('POST', PATH, { token, body, headers })
+  const before = { question: 'What did I say before?' }
+  for (const token of [anna, user.token]) {
+    const keyed = { 'idempotency-key': 'once' }
+    const first = (await ask(token, { question: 'My name is Ada' }, keyed)).json()
+    const again = await ask(token, { question: 'My name is Ada' }, keyed)
+    t.equal(again.headers['idempotency-replayed'], 'true')
+    t.strictSame(again.json().chatId, first.chatId)
+    const { chatId } = first
+    t.match((await ask(token, { ...before, chatId })).json(), { text: 'Before that you said: My name is Ada', chatId })
+    const rated = { chatflowid: echo, chatId, messageId: first.chatMessageId, rating: 'THUMBS_UP' }
+    t.equal((await request('POST', `/api/v1/feedback/${echo}`, { token, body: rated })).statusCode, 200)
+    t.match((await ask(await visitor('bert'), { ...before, chatId })).json(), { text: /not said anything/ })
+  }
+  const streamed = await ask(anna, { question: 'My name is Bob', streaming: true })
+  const chatId = /"chatId":"([^"]+)"/.exec(streamed.body)?.[1]
+  t.match((await ask(anna, { ...before, chatId })).json(), { text: 'Before that you said: My name is Bob' })
+})
