@@ -97,8 +97,8 @@ function unreduced(messageId: string): View {
 function reduceEvent(frame: Frame, events: ReadonlySet<string>, messageId: string): PublicEvent | undefined {
   const { event } = frame
   // Nearly all events are tokens: nothing of them is looked up or copied.
-  if (event === 'token' && hasNothingBeside(frame)) return frame
-  if (!events.has(event) || isOwnEvent(event)) return undefined
+  if (event === 'token' && typeof frame.data === 'string' && hasNothingBeside(frame)) return frame
+  if (!events.has(event) || isClosed(event)) return undefined
   const data = withOwnId(event, reduceField(event, frame.data), messageId)
   if (data === frame.data && hasNothingBeside(frame)) return frame
   const beside = pick(frame.members, ['duration'])
@@ -108,11 +108,16 @@ function reduceEvent(frame: Frame, events: ReadonlySet<string>, messageId: strin
 function wholeEvent(frame: Frame, messageId: string): PublicEvent | undefined {
   const { event } = frame
   if (event === 'token' && hasNothingBeside(frame)) return frame
-  if (isOwnEvent(event)) return undefined
+  if (isClosed(event)) return undefined
   const data = withOwnId(event, frame.data, messageId)
   if (data === frame.data && !HIDDEN_FIELDS.some((name) => name in frame.members)) return frame
   const { event: _event, ...members } = withoutIds(frame.members)
   return { event, json: JSON.stringify({ event, ...members, data }) }
+}
+
+/** Whether an event of this name never leaves, whatever is listed. */
+function isClosed(event: string): boolean {
+  return isOwnEvent(event) || HIDDEN_FIELDS.includes(event)
 }
 
 /** Of the object on the wire; what else stands in it may be an id. */

@@ -1,12 +1,17 @@
 import { isRecord, pick } from './json.ts'
 
+/** How newer versions of Flowise name files. */
+const STORED = 'FILE-STORAGE::'
+
 /** Events and fields of which only a part may be seen, whoever listed them: the rest belongs to the chatflow's author. */
 const REDUCERS: Record<string, (data: unknown) => unknown> = {
   start: reduceText,
+  token: reduceText,
   agentFlowEvent: reduceText,
   nextAgentFlow: (data) => (isRecord(data) ? pick(data, ['nodeId', 'nodeLabel', 'status']) : {}),
   agentFlowExecutedData: reduceExecutedData,
-  action: reduceAction
+  action: reduceAction,
+  fileAnnotations: reduceAnnotations
 }
 
 /** The value of a field or event without prompts, tool inputs, keys and provider texts. What is reduced once stays as it is. */
@@ -25,6 +30,15 @@ function reduceExecutedData(data: unknown): unknown {
     // flowise-embed reads the length of previousNodeIds without asking whether it is there.
     previousNodeIds: [],
     ...pick(node, ['nodeId', 'nodeLabel', 'status', 'previousNodeIds'])
+  }))
+}
+
+/** Older versions of Flowise tell the path of the file, with their id of the chat in it; files are asked for by name. */
+function reduceAnnotations(data: unknown): unknown {
+  if (!Array.isArray(data)) return []
+  return data.filter(isRecord).map(({ fileName, filePath }) => ({
+    ...(typeof fileName === 'string' ? { fileName } : {}),
+    ...(typeof filePath === 'string' && filePath.startsWith(STORED) ? { filePath } : {})
   }))
 }
 

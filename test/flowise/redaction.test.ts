@@ -86,6 +86,34 @@ t.test('ids beside the data are taken out, of tokens too, for developers too', a
     }
 })
 
+t.test('a token that is no text shows nothing of what it is', async (t) => {
+  const frame = createFrame('token', { content: 'secret' })
+  for (const redaction of ['public', 'member'] as const)
+    for (const filter of [redactionOf({ redaction }).event, redactionOf({ redaction }).flowiseEvent])
+      t.equal(filter(frame)?.json, '{"event":"token","data":""}', redaction)
+  t.equal(redactionOf({ redaction: 'developer' }).event(frame), frame)
+})
+
+t.test('an id of the conversation is no event, not even a listed one', async (t) => {
+  for (const redaction of PROFILES)
+    for (const name of ['chatId', 'sessionId', 'memoryType', 'chatMessageId']) {
+      const { event, flowiseEvent } = redactionOf({ redaction, streamEvents: [name] })
+      t.equal(event(createFrame(name, 'x')), undefined, name)
+      t.equal(flowiseEvent(createFrame(name, 'x')), undefined, name)
+    }
+})
+
+t.test('an annotated file is named without the place where Flowise keeps it', async (t) => {
+  const file = { fileName: 'a.csv', filePath: '/root/.flowise/storage/flow/their-chat-id/a.csv' }
+  const named = { fileName: 'b.csv', filePath: 'FILE-STORAGE::b.csv' }
+  const shown = [{ fileName: 'a.csv' }, named]
+  for (const redaction of ['public', 'member'] as const) {
+    const { event, flowiseResult } = redactionOf({ redaction })
+    t.same(JSON.parse(event(createFrame('fileAnnotations', [file, named, 'odd']))?.json ?? '').data, shown)
+    t.same(flowiseResult({ fileAnnotations: [file, named] }), { fileAnnotations: shown })
+  }
+})
+
 t.test('events of the gateway and its own ids cannot be forged by Flowise', async (t) => {
   const own = ['session_id', 'files_uploaded', 'metadata', 'error', 'abort', 'end', 'message', 'gateway.receipt']
   for (const redaction of PROFILES)
