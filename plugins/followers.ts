@@ -55,7 +55,7 @@ export default fp(
       if (await followElsewhere(question, reply)) return
       const run = await app.receipts.find(messageId)
       // Credits are held by what runs elsewhere, or died a moment ago.
-      if (run?.userId === question.userId && run.state === 'held') throw inProgress()
+      if (run && isVisible(question, run) && run.state === 'held') throw inProgress()
       const message = await stored(question, messageId)
       if (!message) throw new AppError('message_not_found')
       return replay(message, question, request, reply)

@@ -94,8 +94,9 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
     return expired.place
   }
 
-  async function remove({ id, userId, budgetMicro }: ApiKeyRow): Promise<void> {
-    if (budgetMicro !== null) await budgets.drop(userId, budgetOf(id))
+  async function remove({ id, userId }: ApiKeyRow): Promise<void> {
+    // Whatever the row says: a change that was cut off leaves a budget that no row names.
+    await budgets.drop(userId, budgetOf(id))
     await rows.remove(id)
   }
 
@@ -129,9 +130,9 @@ export function createApiKeys({ store, clock, ids, budgets }: ApiKeysOptions): A
       // A key whose row names a budget needs its counter: it comes before the row, and goes after it.
       if (typeof budgetMicro === 'number') await budgets.set(userId, budgetOf(id), budgetMicro)
       const isOpen = { exists: { revokedAt: false } }
-      if (!(await rows.update(id, isOpen, { set: { ...change } }, record(before, after))))
-        throw new AppError('key_ended')
-      if (budgetMicro === null) await budgets.drop(userId, budgetOf(id))
+      const isChanged = await rows.update(id, isOpen, { set: { ...change } }, record(before, after))
+      if (!isChanged || budgetMicro === null) await budgets.drop(userId, budgetOf(id))
+      if (!isChanged) throw new AppError('key_ended')
       return after
     },
     async rotate(userId, id, overlapUntil, record) {

@@ -25,7 +25,7 @@ function open(t: Parameters<typeof authParts>[0]) {
   const budgets = createKeyBudgets({ store, clock, accounts: 'accounts', openAccount })
   const limits = async () => Object.keys((await accounts.get('a'))?.limits ?? {})
   const keys = createApiKeys({ store, clock, ids, budgets })
-  return { store, clock, keys, limits, rows: store.collection<ApiKeyRow>('api_keys') }
+  return { store, clock, ids, budgets, keys, limits, rows: store.collection<ApiKeyRow>('api_keys') }
 }
 
 t.test('a key that ended is known for thirty days, and then goes with its budget', async (t) => {
@@ -48,6 +48,25 @@ t.test('a key that ended is known for thirty days, and then goes with its budget
     [kept.row.id]
   )
   t.strictSame(await limits(), [`key:${kept.row.id}`])
+})
+
+t.test('a budget that is set while its key is revoked goes with the key', async (t) => {
+  const { store, clock, ids, budgets, keys, limits } = open(t)
+  const { row } = await keys.create(wanted, nothing)
+  const late = createApiKeys({
+    store,
+    clock,
+    ids,
+    budgets: {
+      ...budgets,
+      async set(...budget) {
+        await keys.revoke('a', row.id, nothing)
+        await budgets.set(...budget)
+      }
+    }
+  })
+  t.equal(await codeOf(late.update('a', row.id, { budgetMicro: 5 }, nothing)), 'key_ended')
+  t.strictSame(await limits(), [])
 })
 
 t.test('an expired key gives up its place when that is needed, and its budget with it', async (t) => {

@@ -15,7 +15,7 @@ async function setUp(t: Parameters<typeof buildTestApp>[0]) {
   return { gateway, user, key, upload }
 }
 
-t.test('a key for one chatflow stops nothing in another, by no path', async (t) => {
+t.test('a key for one chatflow neither stops nor follows anything in another, by no path', async (t) => {
   const { gateway, user, key } = await setUp(t)
   const { request, standIn } = gateway
   standIn.next({ gates: { head: 'wait' } })
@@ -27,6 +27,12 @@ t.test('a key for one chatflow stops nothing in another, by no path', async (t) 
   }
   const stop = (token: string) => request('POST', '/chat/sessions/first/stop', { token })
   t.strictSame(outcome(await stop(key)), [404, 'session_not_found'])
+  const [exchange] = gateway.app.exchanges.values()
+  for (const [path, code] of [
+    [`streams/${exchange?.messageId}`, 'message_not_found'],
+    ['sessions/first/stream', 'session_not_found']
+  ] as const)
+    t.strictSame(outcome(await request('GET', `/chat/${path}`, { token: key })), [404, code], path)
   standIn.gate('wait').open()
   t.match((await running).json(), { response: /./ }, 'it ran to its end')
   t.equal(standIn.aborts.length, 0)
