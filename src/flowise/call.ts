@@ -6,6 +6,9 @@ import { readBytes, type SizeLimit, type TimeLimit, within } from '../short-call
 import { isTooDeep, parseJson } from './json.ts'
 import type { Encoded } from './uploads.ts'
 
+/** Most characters of a failure that are kept. */
+const MAX_SAID = 500
+
 /** Where Flowise is and how the gateway identifies itself there. */
 export interface FlowiseAddress {
   origin: string
@@ -120,7 +123,11 @@ function payloadOf({ payload }: Encoded): Buffer | Readable {
 
 /** The body as JSON. @throws upstream_error unless the status is 200 and the body says it is JSON and is */
 export function readJson(reply: Reply): unknown {
-  if (reply.status !== 200) throw new AppError('upstream_error', {}, { cause: new Error(`status ${reply.status}`) })
+  // For the log: what an operator has to mend at Flowise is only told here.
+  if (reply.status !== 200) {
+    const said = new Error(`status ${reply.status}: ${reply.text.slice(0, MAX_SAID)}`)
+    throw new AppError('upstream_error', {}, { cause: said })
+  }
   if (!isJson(reply)) throw new AppError('upstream_error', {}, { cause: new Error(`not JSON: ${reply.contentType}`) })
   const json = parseJson(reply.text)
   if (json === undefined || isTooDeep(json))

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createSystemClock } from '../../src/clock.ts'
 import { createFlowiseClient, type FlowiseClient, type FlowiseClientOptions } from '../../src/flowise/client.ts'
 import { DEMO_FLOWS, DEMO_IDS } from '../../src/flowise/demo-flows.ts'
+import { describeError } from '../../src/logger.ts'
 import { createFakeClock } from '../clock.ts'
 import { FAULTS, type StandIn, startStandIn } from '../stand-in/flowise.ts'
 
@@ -113,6 +114,15 @@ t.test('nothing of an upstream failure is in what a client is told', async (t) =
   standIn.next(FAULTS.failure, /chatbotConfig/i)
   const error = await client.chatbotConfig(DEMO_IDS.echo).catch((caught: unknown) => caught)
   t.match(error, { code: 'upstream_error', message: 'The chatflow failed.', params: {} })
+})
+
+t.test('what Flowise says to a call that it refuses is kept as its reason', async (t) => {
+  const { standIn, client } = await start(t)
+  standIn.next(json({ message: 'No vector node found', stack: 'x'.repeat(9000) }, 500), /chatflows/)
+  const failure = await client.listChatflows().catch((error: unknown) => error)
+  const logged = JSON.stringify(describeError(failure))
+  t.match(logged, /status 500: .*No vector node found/)
+  t.ok(logged.length < 1000)
 })
 
 t.test('eligibility: streaming, not streaming, unknown flow, anything else', async (t) => {
