@@ -48,9 +48,8 @@ export function createKeyIdentities({ ring, embedTokens, users, sessions, clock 
 
   return {
     async ofKey(text) {
-      const { row, hash } = await ring.open(text)
+      const { row, hash, endsAt: expiresAt } = await ring.open(text)
       const limits = { kind: 'api_key', scopes: row.scopes, chatflowIds: row.chatflowIds, visitorId: null } as const
-      const expiresAt = row.expiresAt ?? Number.MAX_SAFE_INTEGER
       return identity(await owner(row.userId), { ...limits, ...shared(row), origins: [] }, { hash, expiresAt })
     },
     async ofEmbedToken(token) {

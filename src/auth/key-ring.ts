@@ -6,10 +6,16 @@ import { isSameHash, readKey } from './key-text.ts'
 
 /** The keys that open something, read anew each time: one that was revoked opens nothing any more, in no process. */
 export interface KeyRing {
-  /** The key and the SHA-256 of what was sent. @throws invalid_token, token_revoked, token_expired */
-  open(text: string): Promise<{ row: ApiKeyRow; hash: string }>
+  /** The key, the SHA-256 of what was sent, and when that ends. @throws invalid_token, token_revoked, token_expired */
+  open(text: string): Promise<Opened & { hash: string }>
   /** The key that minted something, by the beginning of the hash of its text. @throws the same */
   minted(id: string, hashStart: string): Promise<ApiKeyRow>
+}
+
+export interface Opened {
+  row: ApiKeyRow
+  /** Epoch ms: of the key, or of the secret that was replaced if that is sooner. */
+  endsAt: number
 }
 
 export interface KeyRingOptions {
@@ -35,7 +41,7 @@ export function createKeyRing({ store, clock, keep }: KeyRingOptions): KeyRing {
     keep(noted.finally(() => noting.delete(id)))
   }
 
-  async function find(id: string, hash: string): Promise<ApiKeyRow> {
+  async function find(id: string, hash: string): Promise<Opened> {
     const row = await rows.get(id)
     // Who does not have the secret learns nothing of the key.
     const isCurrent = row !== undefined && isSameHash(row.secretHash, hash)
@@ -43,21 +49,22 @@ export function createKeyRing({ store, clock, keep }: KeyRingOptions): KeyRing {
     if (!row || (!isCurrent && !isPrevious)) throw invalidKey()
     const now = clock.now()
     if (row.revokedAt !== undefined) throw new AppError('token_revoked', { detail: 'This API key has been revoked.' })
-    if (!isCurrent && now >= (row.previous?.validUntil ?? 0))
+    const overlapEndsAt = isCurrent ? Number.MAX_SAFE_INTEGER : (row.previous?.validUntil ?? 0)
+    if (now >= overlapEndsAt)
       throw new AppError('token_revoked', { detail: 'This API key has been replaced by another one.' })
     if (row.expiresAt !== undefined && now >= row.expiresAt)
       throw new AppError('token_expired', { detail: 'This API key has expired.' })
     noteUse(row)
-    return row
+    return { row, endsAt: Math.min(row.expiresAt ?? Number.MAX_SAFE_INTEGER, overlapEndsAt) }
   }
 
   return {
     async open(text) {
       const claim = readKey(text)
       if (!claim) throw invalidKey()
-      return { row: await find(claim.id, claim.hash), hash: claim.hash }
+      return { ...(await find(claim.id, claim.hash)), hash: claim.hash }
     },
-    minted: find
+    minted: async (id, hashStart) => (await find(id, hashStart)).row
   }
 }
 

@@ -114,6 +114,8 @@ t.test('a token ends with its time, its key, the secret of the key, its owner, a
   const renewed = await makeEmbedToken(gateway, rotation.json().api_key)
   await gateway.request('POST', `${KEYS}/${id}/rotate`, { token: user.token, body: { overlap_hours: 1 } })
   t.strictSame(await askedAs(gateway, renewed.token), [200, undefined], 'the old secret overlaps')
+  const last = await makeEmbedToken(gateway, rotation.json().api_key, { expires_in: 86_400 })
+  t.ok(Date.parse(last.expires_at) <= clock.now() + 60 * MINUTE_MS, 'and says when it ends')
 
   await gateway.request('DELETE', `/admin/chatflows/${echo}/users?user_id=${user.id}`, { token: admin })
   t.strictSame(await askedAs(gateway, renewed.token), [403, 'chatflow_forbidden'])
