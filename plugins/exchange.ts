@@ -5,7 +5,7 @@ import { chatOwnerOf, type Identity } from '../src/auth/identity.ts'
 import { AppError, catalogue, invalid } from '../src/errors.ts'
 import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
 import { createRedaction, type Redaction } from '../src/flowise/redaction.ts'
-import { type PredictionRequest, requestHash, sessionOfChat } from '../src/flowise/request.ts'
+import { ownSessionOfChat, type PredictionRequest, requestHash, sessionOfChat } from '../src/flowise/request.ts'
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import { sessionLease } from '../src/history/history.ts'
@@ -85,13 +85,13 @@ export default fp(
       }
       const messageId = keyed?.messageId ?? app.ids.uuid()
       const runId = runIdOf(messageId)
-      const sessionId = prediction.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
+      let sessionId: string
       try {
-        const isNew = prediction.sessionId === undefined
-        const session = isNew ? undefined : await ownSession(sessionId, identity.userId, grant.chatflow.id)
+        const named = await ownSession(prediction, identity, grant.chatflow.id)
+        sessionId = named?.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
         await takeSession(sessionId, runId)
-        request.session = session ?? null
+        request.session = named?.session ?? null
       } catch (error) {
         if (keyedRun) await app.idempotency.forget(keyedRun)
         throw error
@@ -188,11 +188,16 @@ export default fp(
      * The session as stored, or undefined for a new one. It is read before it is taken, so that naming somebody else's
      * session does not hold it up; a write in between is found by history.begin.
      */
-    async function ownSession(sessionId: string, userId: string, chatflowId: string) {
+    /** Undefined where the client names none. @throws session_not_found if it is somebody else's or another chatflow's */
+    async function ownSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
+      const { sessionId, clientChatId } = asked
+      if (sessionId === undefined) return undefined
       const session = await app.history.session(sessionId)
-      if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
-        throw new AppError('session_not_found')
-      return session
+      if (!session || (session.userId === identity.userId && session.chatflowId === chatflowId))
+        return { sessionId, session }
+      if (clientChatId === undefined) throw new AppError('session_not_found')
+      const own = ownSessionOfChat(chatOwnerOf(identity), chatflowId, clientChatId)
+      return { sessionId: own, session: await app.history.session(own) }
     }
 
     /** A visitor's chat that has no name yet is called like its first answer: it is found again by that. */

@@ -1,10 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { type ChatOwner, ownSessionOfChat, sessionOfChat } from '../src/flowise/request.ts'
 import { createHistory, type History, type KnownChat } from '../src/history/history.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     history: History
+    /** The session that a client made for Flowise means by its chatId. */
+    sessionOfChat(owner: ChatOwner, chatflowId: string, chatId: string): Promise<string>
   }
 }
 
@@ -31,6 +34,14 @@ export default fp(
     const { removeOfSession: removeFiles } = files
     const { removeOfSession: removeFeedback } = feedback
     app.decorate('history', createHistory({ store, bus, ids, removeFiles, removeFeedback, onDeleted }))
+    app.decorate('sessionOfChat', async function findSessionOfChat(owner, chatflowId, chatId) {
+      const named = sessionOfChat(owner, chatflowId, chatId)
+      // Only a name that others can choose too may be taken.
+      if (named !== chatId) return named
+      const session = await app.history.session(named)
+      const isTaken = session && (session.userId !== owner.userId || session.chatflowId !== chatflowId)
+      return isTaken ? ownSessionOfChat(owner, chatflowId, chatId) : named
+    })
     lifecycle.every(PURGE_MS, 'chats without a question', async function purgePrepared() {
       const gone = await app.takeTurn('prepared-chats', PURGE_MS, () => app.history.purge(clock.now()))
       if (gone) await forget(gone)

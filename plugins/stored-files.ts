@@ -4,7 +4,6 @@ import fp from 'fastify-plugin'
 import { chatOwnerOf, identityOf } from '../src/auth/identity.ts'
 import { AppError } from '../src/errors.ts'
 import { isPlainName, storedFileHeaders } from '../src/files/stored.ts'
-import { sessionOfChat } from '../src/flowise/request.ts'
 import { readStoredFile } from '../src/flowise/stored-file.ts'
 import type { StoredFile } from '../src/flowise/surface-calls.ts'
 import { signalOfLeaving } from '../src/leaving.ts'
@@ -62,7 +61,7 @@ export default fp(
       const owner = chatOwnerOf(identityOf(request))
       const ids: string[] = []
       for (const name of new Set([chatId, chatId.replaceAll(' ', '+')])) {
-        const place = { userId: owner.userId, chatflowId, sessionId: sessionOfChat(owner, chatflowId, name) }
+        const place = { userId: owner.userId, chatflowId, sessionId: await app.sessionOfChat(owner, chatflowId, name) }
         const upstream = await app.history.upstreamOf(place).catch(notTheirs)
         if (upstream) ids.push(upstream.chatId, ...upstream.usedChatIds.toReversed())
       }

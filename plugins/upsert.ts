@@ -5,7 +5,6 @@ import { AppError, catalogue } from '../src/errors.ts'
 import type { CheckedFile } from '../src/files/passing.ts'
 import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { sessionOfChat } from '../src/flowise/request.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import {
   allowedOverrides,
@@ -80,7 +79,10 @@ export default fp(
       const run = key === undefined ? undefined : { accountId: userId, key, rid: runIdOf(messageId) }
       try {
         const files = await app.checkIndexed(userId, sent)
-        const sessionId = sessionOf(request, chatflow, body)
+        const { chatId } = body
+        // Without a chat the documents are for all.
+        const owner = chatOwnerOf(identityOf(request))
+        const sessionId = chatId ? await app.sessionOfChat(owner, chatflow.id, chatId) : undefined
         request.upsert = { ...(await read(userId, chatflow, body, sessionId)), files }
         request.fileParts = null
         request.exchange = open(request, { messageId, sessionId, chatflow })
@@ -195,11 +197,6 @@ export default fp(
     dependencies: ['exchange', 'passed-files', 'history', 'flowise', 'credits', 'lifecycle']
   }
 )
-
-/** The session that the documents are for; undefined for all. */
-function sessionOf(request: FastifyRequest, { id }: ChatflowRow, { chatId }: UpsertBody): string | undefined {
-  return chatId ? sessionOfChat(chatOwnerOf(identityOf(request)), id, chatId) : undefined
-}
 
 /** An upsert has one price, whatever a prediction costs. @throws upserts_forbidden where nobody has set one: all users read what one indexes */
 function pricedForUpsert({ metered: _metered, ...chatflow }: ChatflowRow): ChatflowRow {

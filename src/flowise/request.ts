@@ -164,7 +164,12 @@ export function readFlowiseRequest(
 /** The session that a client made for Flowise means by its chatId; visitors of one user never share one. */
 export function sessionOfChat({ userId, visitorId }: ChatOwner, chatflowId: string, chatId: string): string {
   if (visitorId !== null) return `v-${derivedRunId(userId, visitorId, chatflowId, chatId)}`
-  return SESSION_ID.test(chatId) ? chatId : `c-${derivedRunId(userId, chatflowId, chatId)}`
+  return SESSION_ID.test(chatId) ? chatId : ownSessionOfChat({ userId, visitorId }, chatflowId, chatId)
+}
+
+/** The session instead where the chatId itself is a session of another user or chatflow: at Flowise these are different chats. */
+export function ownSessionOfChat({ userId }: ChatOwner, chatflowId: string, chatId: string): string {
+  return `c-${derivedRunId(userId, chatflowId, chatId)}`
 }
 
 /** The fingerprint under which an idempotency key remembers what was asked; the form of the reply is no part of it. */

@@ -52,11 +52,15 @@ const exceptions: Record<string, Kind> = {
   'predictions.resume last_event_id': 'filter',
   'chatflows.streaming chatflow_id': 'open',
   'flowise.icon name': 'open',
+  // A name that is another's session stands for a chat of the client's own.
+  'predictions.flowise chatId': 'surface',
+  'predictions.flowise sessionId': 'surface',
+  'predictions.flowise overrideConfig.sessionId': 'surface',
   'predictions.abort chat_id': 'silent',
   'predictions.abort chatflow_id': 'silent'
 }
 
-/** What Flowise's own clients send beside a prediction: of whom it may be is tested in test/surface, route by route. */
+/** What Flowise's own clients send beside a prediction: of whom it may be is tested in test/surface and test/prediction/session.test.ts, route by route. */
 const SURFACE = /^(feedback|leads|attachments|vector|speech)\.|^files\.(stored|assistant)$/
 
 /** A place for an identifier in a request. */

@@ -77,7 +77,7 @@ t.test('twenty at once in a new session: one runs', async (t) => {
   await settled(t, gateway, user.id)
 })
 
-t.test("someone else's session, and one's own of another chatflow, are unknown on every way", async (t) => {
+t.test("someone else's session, and one's own of another chatflow, are unknown", async (t) => {
   const gateway = await start(t)
   const { ask, standIn, user, createUser, request, admin } = gateway
   const other = await createUser({ grants: [echo, report] })
@@ -91,11 +91,11 @@ t.test("someone else's session, and one's own of another chatflow, are unknown o
   await standIn.gate('running').reached
   const sent = standIn.predictions.length
   const entries = (await stored(gateway).entries(user.id)).length
-  for (const way of WAYS)
+  for (const way of WAYS.slice(0, 3))
     for (const session of ['theirs', 'reports']) {
       const reply = await ask(way, session)
       t.equal(reply.code, 'session_not_found', 'not found rather than busy')
-      t.equal(reply.statusCode, way === FLOWISE_STREAM ? 200 : 404)
+      t.equal(reply.statusCode, 404)
     }
   t.equal((await ask(WAYS[0], 'theirs', admin.token)).statusCode, 404, 'administrators too')
   for (const [method, url] of [
@@ -109,6 +109,27 @@ t.test("someone else's session, and one's own of another chatflow, are unknown o
   standIn.gate('running').open()
   t.equal((await running).statusCode, 200, 'what others ask does not disturb the owner')
   t.equal((await stored(gateway).messages('theirs')).length, 4)
+})
+
+t.test("on Flowise's path a name that is taken stands for a chat of one's own", async (t) => {
+  const gateway = await start(t)
+  const { ask, standIn, user, createUser, request } = gateway
+  const other = await createUser({ grants: [echo, report], credits: 100 })
+  await ask(WAYS[3], 'taken')
+  const theirs = idsIn(standIn.predictions.at(-1))
+  const mine: ReturnType<typeof idsIn>[] = []
+  for (const way of WAYS.slice(3)) {
+    t.equal((await ask(way, 'taken', other.token)).code, 'ok')
+    mine.push(idsIn(standIn.predictions.at(-1)))
+  }
+  t.equal(new Set(mine.map(({ chatId }) => chatId)).size, 1, 'the same one each time')
+  t.notSame(mine[0], theirs)
+  const elsewhere = { token: user.token, body: { question: 'hi', chatId: 'taken' } }
+  t.equal((await request('POST', `/api/v1/prediction/${report}`, elsewhere)).json().chatId, 'taken')
+  t.notSame(idsIn(standIn.predictions.at(-1)), theirs, 'a chatflow has chats of its own')
+  t.equal((await stored(gateway).messages('taken')).length, 2)
+  const url = '/api/v1/chat/sessions/taken/history'
+  t.equal((await request('GET', url, { token: other.token })).statusCode, 404)
 })
 
 t.test('a run left before its end gets the next one a new chatId and the same memory', async (t) => {

@@ -60,9 +60,10 @@ t.test('everybody has chats of their own', async (t) => {
   t.equal(new Set(seen(ATTACHED).map(({ url }) => url)).size, 3)
   t.equal((await attach(other.token, 'chat')).statusCode, 200, 'nobody has begun it yet')
   await ask(user.token, 'chat')
-  t.equal((await attach(other.token, 'chat')).statusCode, 404, 'now it is taken')
+  t.equal((await attach(other.token, 'chat')).statusCode, 200, 'now that name is taken')
   t.equal((await attach(other.token, 'chat', [TEXT], report)).statusCode, 403)
-  t.equal((await attach(user.token, 'chat', [TEXT], report)).statusCode, 404, 'a chat is one of one chatflow')
+  t.equal((await attach(user.token, 'chat', [TEXT], report)).statusCode, 200, 'a chat is one of one chatflow')
+  t.equal(new Set(seen(ATTACHED).map(({ url }) => url)).size, 6, 'and each of them is a chat of its own')
   t.equal((await attach('', 'chat')).statusCode, 401)
 })
 

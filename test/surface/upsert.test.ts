@@ -95,10 +95,13 @@ t.test('documents go along, for a chat under the id that its questions will have
   t.equal(await refused([{ ...part, type: 'application/x-sh' }]), 415)
   t.equal(await refused([{ ...part, type: 'application/pdf' }]), 415)
   t.equal(await refused([{ ...part, content: 'x'.repeat(1_048_577) }]), 413)
-  t.equal(await refused([part, { name: 'chatId', content: 'others' }]), 404, "somebody else's chat")
   t.equal((await request('POST', `/api/v1/vector/upsert/${report}`, { token: other.token, body: {} })).statusCode, 403)
   t.equal(seen(UPSERTED).length, 1)
   await isLeft(998)
+  const theirs = lastAsked().chatId
+  const taken = formOf([part, { name: 'chatId', content: 'others' }])
+  t.equal((await upsert(taken.body, taken.headers)).statusCode, 200, 'a name that is taken is a chat of their own')
+  t.notMatch(String(seen(UPSERTED)[1]?.body), theirs)
 })
 
 t.test('what fails costs nothing and tells nothing', async (t) => {

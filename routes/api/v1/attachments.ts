@@ -3,7 +3,6 @@ import type { FastifyRequest } from 'fastify'
 import { chatOwnerOf, identityOf } from '../../../src/auth/identity.ts'
 import { invalid } from '../../../src/errors.ts'
 import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
-import { sessionOfChat } from '../../../src/flowise/request.ts'
 import { nextUpstreamIds } from '../../../src/flowise/upstream-ids.ts'
 import { signalOfLeaving } from '../../../src/leaving.ts'
 import { readForm } from '../../../src/multipart.ts'
@@ -64,7 +63,7 @@ export default (async function attachmentRoutes(app) {
       await app.grantFor(request, chatflowId)
       const sent = request.fileParts ?? []
       const documents = await app.checkDocuments(owner.userId, chatflowId, sent)
-      const place = { userId: owner.userId, chatflowId, sessionId: sessionOfChat(owner, chatflowId, chatId) }
+      const place = { userId: owner.userId, chatflowId, sessionId: await app.sessionOfChat(owner, chatflowId, chatId) }
       const upstream = await app.history.prepare(place, nextUpstreamIds(null, app.ids.uuid), app.clock.now())
       const chat = { chatflowId, chatId: upstream.chatId, isBase64: request.body.base64 === 'true' }
       const attached = await app.flowise.attach(chat, documents, signalOfLeaving(reply.raw))

@@ -3,7 +3,6 @@ import { chatOwnerOf, identityOf } from '../../../src/auth/identity.ts'
 import { AppError } from '../../../src/errors.ts'
 import { FeedbackBody, FeedbackChange, FlowiseFeedback, flowiseFeedback } from '../../../src/feedback/view.ts'
 import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
-import { sessionOfChat } from '../../../src/flowise/request.ts'
 import { Id, Members, Type } from '../../../src/schema.ts'
 
 const PER_MINUTE = 60
@@ -35,7 +34,7 @@ export default (async function feedbackRoutes(app) {
       await app.grantFor(request, chatflowId)
       const answer = await app.history.answerOf(owner.userId, messageId)
       // Without a chat nothing tells the visitors of one user apart.
-      const named = chatId ? sessionOfChat(owner, chatflowId, chatId) : undefined
+      const named = chatId ? await app.sessionOfChat(owner, chatflowId, chatId) : undefined
       const isTheirs = named === undefined ? owner.visitorId === null : answer?.sessionId === named
       if (answer?.chatflowId !== chatflowId || !isTheirs) throw new AppError('message_not_found')
       const { visitorId } = owner

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { chatOwnerOf, identityOf } from '../../../src/auth/identity.ts'
 import { flowiseErrors } from '../../../src/flowise/failure-form.ts'
-import { sessionOfChat } from '../../../src/flowise/request.ts'
 import { nextUpstreamIds } from '../../../src/flowise/upstream-ids.ts'
 import { FlowiseLead, flowiseLead, LeadBody } from '../../../src/leads/view.ts'
 
@@ -29,7 +28,7 @@ export default (async function leadRoutes(app) {
       const owner = chatOwnerOf(identityOf(request))
       await app.limitCalls(request, 'leads', PER_MINUTE)
       await app.grantFor(request, chatflowId)
-      const sessionId = chatId ? sessionOfChat(owner, chatflowId, chatId) : null
+      const sessionId = chatId ? await app.sessionOfChat(owner, chatflowId, chatId) : null
       const place = sessionId === null ? undefined : { userId: owner.userId, chatflowId, sessionId }
       // The form comes before the first question, and both are of one chat at Flowise too.
       const fresh = nextUpstreamIds(null, app.ids.uuid)

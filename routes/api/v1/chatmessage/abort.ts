@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { chatOwnerOf, identityOf } from '../../../../src/auth/identity.ts'
 import { flowiseErrors } from '../../../../src/flowise/failure-form.ts'
-import { sessionOfChat } from '../../../../src/flowise/request.ts'
 import { Id, Message, Type } from '../../../../src/schema.ts'
 
 const ChatId = Type.String({ minLength: 1, maxLength: 512 })
@@ -25,7 +24,7 @@ const routes: FastifyPluginAsyncTypebox = async function abort(app) {
 
   async function stop(request: FastifyRequest, chatflowId: string, chatId: string) {
     const identity = identityOf(request)
-    await app.stopRun(identity, sessionOfChat(chatOwnerOf(identity), chatflowId, chatId))
+    await app.stopRun(identity, await app.sessionOfChat(chatOwnerOf(identity), chatflowId, chatId))
     return { status: 200 as const, message: 'Chat message aborted' }
   }
 
