@@ -146,7 +146,6 @@ t.test('what reaches Flowise has nothing of the client but its address', async (
       'x-forwarded-proto': 'https',
       forwarded: 'for=1.2.3.4',
       'x-real-ip': '1.2.3.4',
-      'x-api-key': 'mine',
       'x-request-id': 'my-request',
       'accept-language': 'de',
       'user-agent': 'mine'

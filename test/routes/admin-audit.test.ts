@@ -68,7 +68,7 @@ const changes: Change[] = [
   {
     route: 'DELETE /api/v1/admin/api-keys/{key_id}',
     before: async (send) => (await send('POST', '/api/v1/auth/api-keys', { name: 'n' })).json().id,
-    url: (_user, made) => `/admin/api-keys/${made}`,
+    url: (_user, made) => `/admin/api-keys/${String(made)}`,
     action: 'api_key.revoke'
   },
   { route: 'POST /api/v1/admin/chatflows/sync', url: () => '/admin/chatflows/sync', action: 'chatflow.sync' },
