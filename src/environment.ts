@@ -98,12 +98,18 @@ export const environment = Type.Object({
     maximum: 3600
   }),
   RESUME_SECONDS: Type.Number({
-    description: 'how long a stream of /chat/predict goes on without a client that could come back; 0: leaving stops it',
+    description:
+      'how long a stream of /chat/predict goes on without a client that could come back; 0: leaving stops it',
     default: 30,
     minimum: 0,
     maximum: 600
   }),
-  RESUME_BUFFER_MB: whole('room for what clients that come back are sent again, for all streams together', 64, 1, 65_536),
+  RESUME_BUFFER_MB: whole(
+    'room for what clients that come back are sent again, for all streams together',
+    64,
+    1,
+    65_536
+  ),
   DRAIN_SECONDS: Type.Number({
     description: 'time that running predictions get at shutdown',
     default: 30,

@@ -31,7 +31,10 @@ t.test('of two administrators who give an alias at the same time one is told', a
       request('PATCH', `/api/v1/admin/chatflows/${id}`, { token: admin.token, body: { alias: 'one' } })
     )
   )
-  t.strictSame(replies.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b), [200, 409])
+  t.strictSame(
+    replies.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b),
+    [200, 409]
+  )
 })
 
 t.test('an alias cannot be taken for something else', async (t) => {

@@ -199,7 +199,16 @@ t.test('no path, query or method breaks the gateway', async (t) => {
 t.test('hostile header values are values', async (t) => {
   const { gateway, operations } = await setUp(t)
   const probe = createProbe(gateway)
-  const names = ['accept', 'idempotency-key', 'x-request-id', 'last-event-id', 'x-forwarded-for', 'origin', 'cookie']
+  const names = [
+    'accept',
+    'x-api-key',
+    'idempotency-key',
+    'x-request-id',
+    'last-event-id',
+    'x-forwarded-for',
+    'origin',
+    'cookie'
+  ]
   const values = ['', ' ', 'a'.repeat(8000), '*/*;q=', '\u00ff\u00fe', '../..', '__proto__', '1'.repeat(129), ',,,;;;']
   for (const operation of operations)
     for (const name of names)
