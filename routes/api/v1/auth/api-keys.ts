@@ -141,6 +141,7 @@ export default (async function apiKeyRoutes(app) {
         ...common,
         operationId: 'keys.update',
         summary: 'Change an API key; credit_budget is what it may spend from now on, null takes the budget away',
+        description: 'What predictions that run at that time give back comes on top. To stop a key, revoke it.',
         params: Params,
         body: KeyPatch,
         response: responses(ApiKeyBody, 400, 401, 403, 404, 409, 413, 415, 422, 503)
