@@ -35,7 +35,7 @@ const STORED = 'FILE-STORAGE::'
 /** Files that Flowise keeps for chats: only those of the caller's own. */
 export default fp(
   async function storedFiles(app: FastifyInstance) {
-    const { idleTimeoutMs: idleMs, maxAnswerBytes: maxBytes } = app.config.flowise
+    const { idleTimeoutMs: idleMs, deadlineMs, maxAnswerBytes: maxBytes } = app.config.flowise
 
     app.decorate('sendStoredFile', async function sendStoredFile(request, reply, wanted) {
       const { chatflowId, chatId, open, isDownload } = wanted
@@ -47,7 +47,7 @@ export default fp(
       for (const upstreamId of await chatIdsOf(request, chatflowId, chatId)) {
         const body = await open({ chatflowId, chatId: upstreamId, fileName }, signal)
         if (!body) continue
-        const { head, stream } = await readStoredFile(body, { clock: app.clock, idleMs, maxBytes })
+        const { head, stream } = await readStoredFile(body, { clock: app.clock, idleMs, deadlineMs, maxBytes })
         void reply.headers(await storedFileHeaders(fileName, head, { isDownload }))
         if (request.method !== 'HEAD') return reply.send(stream)
         stream.destroy()

@@ -8,8 +8,10 @@ const HEAD_BYTES = 4096
 
 export interface ReadingLimits {
   clock: Clock
-  /** Longest silence. */
+  /** Longest time in which nothing comes, or nobody takes what came. */
   idleMs: number
+  /** For all of it. */
+  deadlineMs: number
   /** What is beyond breaks the reading off. */
   maxBytes: number
 }
@@ -36,7 +38,10 @@ export async function readStoredFile(body: Readable, limits: ReadingLimits): Pro
     bytes += value.length
   }
   const head = Buffer.concat(begun)
-  return { head: head.subarray(0, HEAD_BYTES), stream: Readable.from(whole(head, chunks), { objectMode: false }) }
+  const stream = Readable.from(whole(head, chunks), { objectMode: false })
+  // A reader that stands still does not ask for more, and would not hear that there is none.
+  body.on('error', (error) => stream.destroy(toAppError(error, 'upstream_incomplete')))
+  return { head: head.subarray(0, HEAD_BYTES), stream }
 }
 
 async function* whole(head: Buffer, rest: AsyncGenerator<Buffer, void>): AsyncGenerator<Buffer> {
@@ -48,21 +53,28 @@ async function* whole(head: Buffer, rest: AsyncGenerator<Buffer, void>): AsyncGe
   }
 }
 
-async function* limited(body: Readable, { clock, idleMs, maxBytes }: ReadingLimits): AsyncGenerator<Buffer, void> {
+async function* limited(body: Readable, limits: ReadingLimits): AsyncGenerator<Buffer, void> {
+  const { clock, idleMs, deadlineMs, maxBytes } = limits
   const iterator: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
+  const stop = (): void => void body.destroy(new AppError('upstream_timeout'))
+  const cancelDeadline = clock.after(deadlineMs, stop)
+  let cancelIdle = clock.after(idleMs, stop)
   let left = maxBytes
   try {
     for (;;) {
-      const cancel = clock.after(idleMs, () => void body.destroy(new AppError('upstream_timeout')))
-      const { value, done } = await iterator.next().finally(cancel)
+      const { value, done } = await iterator.next()
       if (done) return
       left -= value.length
       if (left < 0) throw new AppError('upstream_too_large')
       yield value
+      cancelIdle()
+      cancelIdle = clock.after(idleMs, stop)
     }
   } catch (error) {
     throw toAppError(error, 'upstream_incomplete')
   } finally {
+    cancelDeadline()
+    cancelIdle()
     body.on('error', () => {}).destroy()
   }
 }
