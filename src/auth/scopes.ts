@@ -28,6 +28,13 @@ export function mayReach(key: KeyLimits | null, { chatflowId }: { chatflowId: st
   return !key?.chatflowIds || key.chatflowIds.includes(chatflowId)
 }
 
+/** What is told of the account as a whole is nothing for a key that is for some chatflows only. @throws scope_required */
+export function requireWholeAccount(key: KeyLimits | null): void {
+  if (!key?.chatflowIds) return
+  const detail = 'This key is for some chatflows only. Their receipts and usage tell what they cost.'
+  throw new AppError('scope_required', { detail })
+}
+
 function neededOf(needed: Scope | readonly Scope[] | undefined): readonly Scope[] {
   if (needed === undefined) return []
   return typeof needed === 'string' ? [needed] : needed

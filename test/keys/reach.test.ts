@@ -60,3 +60,11 @@ t.test('nor does it have the files of another chatflow, or put any there', async
   t.equal((await upload(key, echo)).statusCode, 201)
   t.equal((await request('GET', `/chat/files/${foreign}`, { token: user.token })).statusCode, 200)
 })
+
+t.test('a key for one chatflow reads no transactions, which are of all', async (t) => {
+  const { gateway, user, key } = await setUp(t)
+  const read = (token: string) => gateway.request('GET', '/chat/credits/transactions', { token })
+  t.strictSame(outcome(await read(key)), [403, 'scope_required'])
+  const { key: whole } = await makeKey(gateway, user, {})
+  t.equal((await read(whole)).statusCode, 200)
+})

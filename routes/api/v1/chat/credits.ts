@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
+import { requireWholeAccount } from '../../../../src/auth/scopes.ts'
 import { Balance, TransactionPage } from '../../../../src/credits/view.ts'
 import { Members, PageQuery, responses } from '../../../../src/schema.ts'
 
@@ -31,12 +32,14 @@ export default (async function creditRoutes(app) {
         operationId: 'credits.transactions',
         summary: 'Grants, adjustments and charges of yours, newest first',
         querystring: Members(PageQuery),
-        response: responses(TransactionPage, 401, 422, 503)
+        response: responses(TransactionPage, 401, 403, 422, 503)
       }
     },
     async function listTransactions(request) {
+      const { userId, key } = identityOf(request)
+      requireWholeAccount(key)
       const { limit = 50, cursor } = request.query
-      return app.creditAccounts.transactions(identityOf(request).userId, { limit, cursor })
+      return app.creditAccounts.transactions(userId, { limit, cursor })
     }
   )
 } satisfies FastifyPluginAsyncTypebox)
