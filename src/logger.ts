@@ -15,9 +15,23 @@ const SECRET_MEMBERS = [
   '["set-cookie"]',
   '["x-api-key"]'
 ]
-/** Keys as providers write them into their error texts. */
-const SECRET_TEXTS = /\b(?:sk|pk|rk|fgw|fge|key)[-_][\w-]{6,}|\bBearer\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*/gi
+/** Keys, tokens and passwords as providers and databases write them into their error texts. */
+const SECRET_TEXTS = new RegExp(
+  [
+    '\\b(?:sk|pk|rk|fgw|fge|key|gsk|hf|gh[opsu]|xox[abprs])[-_][\\w-]{6,}',
+    '\\b(?:AIza[\\w-]{6}|AKIA\\w{6})[\\w-]*',
+    '\\bBearer\\s+\\S+',
+    '\\bBasic\\s+(?:[\\w+/]{16,}|[\\w+/]+=)=*',
+    '\\beyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*',
+    // Of an address: user and password.
+    '(?<=://)[^\\s/@]{1,200}@',
+    `(?<=(?:api[-_]?key|password|secret|token)["']?\\s{0,3}[=:]\\s{0,3}["']?)[^\\s"',;&}]+`
+  ].join('|'),
+  'gi'
+)
 const MAX_REASON = 500
+/** What is looked through of a text: enough for a reason, whatever is taken out of it. */
+const MAX_SEARCHED = 4000
 
 /** Options of the JSON log on standard output; members that may hold a secret are blanked at the two upper levels. */
 export function loggerOptions(level: string) {
@@ -45,5 +59,5 @@ function isDependencyFailure(error: Error): error is AppError {
 }
 
 function masked(text: string): string {
-  return text.replaceAll(SECRET_TEXTS, '[redacted]').slice(0, MAX_REASON)
+  return text.slice(0, MAX_SEARCHED).replaceAll(SECRET_TEXTS, '[redacted]').slice(0, MAX_REASON)
 }
