@@ -50,7 +50,7 @@ export interface LiveStreamsOptions {
   maxBytes: number
 }
 
-const MAX_BYTES_PER_STREAM = 262_144
+const BYTES_PER_STREAM = { minBytes: 8192, maxBytes: 262_144 } as const
 const MAX_FOLLOWERS = 20
 /** How long, and how many, ended streams wait for clients that come back. */
 const KEPT_MS = 30_000
@@ -87,7 +87,7 @@ export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOp
   }
 
   function open({ told, attendance, ...about }: StreamSeed): LiveStream {
-    const buffer = createReplayBuffer({ told, tokenFrame, room, maxBytes: MAX_BYTES_PER_STREAM })
+    const buffer = createReplayBuffer({ told, tokenFrame, room, ...BYTES_PER_STREAM })
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     let refusal: ErrorCode | undefined
     let followers = 0

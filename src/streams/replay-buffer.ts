@@ -8,6 +8,8 @@ export interface ReplayBufferOptions {
   room: Room
   /** Of the frames that are kept. */
   maxBytes: number
+  /** So many stay even if there is no room: whoever keeps up must not miss each of them. */
+  minBytes: number
 }
 
 /** Frames of one stream up to and with this id. */
@@ -47,7 +49,8 @@ const FRAME_BYTES = 64
 const TIDY_AT = 512
 
 /** A buffer without frames. */
-export function createReplayBuffer({ told: source, tokenFrame, room, maxBytes }: ReplayBufferOptions): ReplayBuffer {
+export function createReplayBuffer(options: ReplayBufferOptions): ReplayBuffer {
+  const { told: source, tokenFrame, room, maxBytes, minBytes } = options
   const listeners = new Set<() => void>()
   const summary = createSummary(tokenFrame, maxBytes / 2)
   let told = source
@@ -60,7 +63,7 @@ export function createReplayBuffer({ told: source, tokenFrame, room, maxBytes }:
   let isEnded = false
   let isDropped = false
 
-  const isFull = () => keptBytes > maxBytes || room.isOverfull()
+  const isFull = () => keptBytes > maxBytes || (room.isOverfull() && keptBytes - summary.keptBytes > minBytes)
   const lastId = () => firstId + frames.length - first - 1
 
   function take(bytes: number): void {

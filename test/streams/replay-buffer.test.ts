@@ -8,10 +8,16 @@ const frame = (id: number, event: string, data: unknown) =>
 const tokenFrame = (id: number, text: string) => frame(id, 'token', text)
 
 /** A buffer with a run that speaks into it. */
-function start({ maxBytes = 2000, roomBytes = 1_000_000, spare = (): boolean => false, maxText = 1_000_000 } = {}) {
+function start({
+  minBytes = 0,
+  maxBytes = 2000,
+  roomBytes = 1_000_000,
+  spare = (): boolean => false,
+  maxText = 1_000_000
+} = {}) {
   const room = createRoom(roomBytes, spare)
   const told = { text: '', isTruncated: false }
-  const buffer = createReplayBuffer({ told, tokenFrame, room, maxBytes })
+  const buffer = createReplayBuffer({ told, tokenFrame, room, minBytes, maxBytes })
   buffer.pushAll(frame(1, 'session_id', 's') + frame(2, 'files_uploaded', 'f'))
   return {
     buffer,
@@ -114,6 +120,19 @@ t.test('the room is given back, and taken from the ended first', async (t) => {
   t.equal(buffer.begin(undefined), undefined)
   t.equal(buffer.read(5, 100), 'behind')
   t.equal(buffer.read(buffer.lastId, 100), undefined, 'who has all of it misses nothing')
+})
+
+t.test('others have taken all of the room: whoever keeps up gets each frame all the same', async (t) => {
+  const { buffer, room, say } = start({ minBytes: 1000, maxBytes: 100_000, roomBytes: 10_000 })
+  room.take(10_000)
+  let last = buffer.lastId
+  for (let n = 0; n < 100; n++) {
+    say('some text ')
+    const next = buffer.read(last, 300)
+    t.match(next, { id: last + 1 })
+    last++
+  }
+  t.ok(room.takenBytes <= 11_100)
 })
 
 t.test('whoever comes when, with whatever: text is whole, ids rise, nothing comes twice', async () => {
