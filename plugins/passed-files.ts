@@ -36,13 +36,14 @@ export default fp(
     async function countDay(userId: string, files: readonly ClaimedFile[]): Promise<void> {
       const sizeKib = Math.ceil(files.reduce((sum, { bytes }) => sum + bytes.length, 0) / KIB)
       const key = `passed-files:${userId}`
-      const { value, resetMs } = await app.bus.count(key, DAY_MS, 0)
-      if (value + sizeKib > userFilesBytes / KIB)
-        throw new AppError('file_quota_exceeded', {
-          detail: 'Too many files in one day.',
-          retryAfterSeconds: resetMs / 1000
-        })
-      await app.bus.count(key, DAY_MS, sizeKib)
+      // Counted first: of many at once each would find room.
+      const { value, resetMs } = await app.bus.count(key, DAY_MS, sizeKib)
+      if (value <= userFilesBytes / KIB) return
+      await app.bus.count(key, DAY_MS, -sizeKib)
+      throw new AppError('file_quota_exceeded', {
+        detail: 'Too many files in one day.',
+        retryAfterSeconds: resetMs / 1000
+      })
     }
 
     app.decorate('checkDocuments', async function checkAttached(userId, chatflowId, files) {

@@ -116,6 +116,17 @@ t.test('a day has an end', async (t) => {
   t.equal((await attach(other.token, 'mine', [half])).statusCode, 200, 'for each user')
 })
 
+t.test('a day holds no more documents when many come at once', async (t) => {
+  const { attach, user } = await start(t, { USER_FILES_MB: '1' })
+  const half = { ...TEXT, content: 'x'.repeat(600_000) }
+  const replies = await Promise.all(Array.from({ length: 8 }, () => attach(user.token, 'chat', [half])))
+  const taken = replies.filter(({ statusCode }) => statusCode === 200)
+  const refused = replies.filter(({ statusCode }) => statusCode === 413)
+  t.same([taken.length, refused.length], [1, 7])
+  const rest = { ...TEXT, content: 'x'.repeat(300_000) }
+  t.equal((await attach(user.token, 'chat', [rest])).statusCode, 200, 'what was refused takes no place')
+})
+
 t.test('chats in which nothing was asked are forgotten after a day, here and at Flowise', async (t) => {
   const { attach, user, app, seen } = await start(t)
   await attach(user.token, 'chat')
