@@ -14,6 +14,8 @@ export type { PredictOptions, UpstreamCall, UpstreamHandler } from './predict.ts
 export type { PredictionBody } from './prediction.ts'
 
 const MIB = 1_048_576
+/** A run has long begun after the first, except where Flowise is busy. */
+const STOPPED_AGAIN_MS = [1000, 5000]
 
 export interface FlowiseClientOptions {
   /** With or without a path before `/api/v1`. */
@@ -49,8 +51,11 @@ export interface FlowiseClient extends SurfaceCalls {
   nodeIcon(name: string): Promise<Icon | undefined>
   /** The stored text of an answer; undefined if there is none or it cannot be read. */
   messageText(chatflowId: string, messageId: string): Promise<string | undefined>
-  /** Asks to stop a run; best effort. True if Flowise answered, which proves nothing. */
-  abort(chatflowId: string, chatId: string): Promise<boolean>
+  /**
+   * Asks to stop a run; best effort. True if Flowise answered, which proves nothing: what it has not begun yet it goes on
+   * to begin. Where no event has shown that it has begun, it is therefore asked again.
+   */
+  abort(chatflowId: string, chatId: string, hasBegun?: boolean): Promise<boolean>
   /** Asks to delete a conversation; best effort. True if Flowise says it did. */
   forget(chatflowId: string, ids: { chatId: string; sessionId: string }): Promise<boolean>
   predict: Predict
@@ -101,7 +106,11 @@ export function createFlowiseClient(options: FlowiseClientOptions): FlowiseClien
     },
     nodeIcon: createIcons(agent, address, { clock, timeoutMs: firstByteTimeoutMs }),
     messageText: (chatflowId, messageId) => findMessageText(get, chatflowId, messageId),
-    abort: (chatflowId, chatId) => tell('PUT', () => `/chatmessage/abort/${segment(chatflowId)}/${segment(chatId)}`),
+    abort(chatflowId, chatId, hasBegun = true) {
+      const stop = () => tell('PUT', () => `/chatmessage/abort/${segment(chatflowId)}/${segment(chatId)}`)
+      if (!hasBegun) for (const delayMs of STOPPED_AGAIN_MS) clock.after(delayMs, () => void stop())
+      return stop()
+    },
     forget: (chatflowId, { chatId, sessionId }) =>
       tell('DELETE', () => `/chatmessage/${segment(chatflowId)}?${query({ chatId, sessionId })}`),
     predict: createPredict(agent, address),

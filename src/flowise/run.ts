@@ -295,6 +295,6 @@ export function startRun(options: RunOptions): Run {
       // Flowise closes after its `end`; a connection that it forgets to close must not stay for ever.
       else if (!isClosed) cancelLinger = clock.after(LINGER_MS, call.abort)
     })
-    if (abort) track(client.abort(exchange.chatflow.id, chatId))
+    if (abort) track(client.abort(exchange.chatflow.id, chatId, hasBegun))
   }
 }

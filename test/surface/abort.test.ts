@@ -62,6 +62,30 @@ t.test('stop ends the stream of a chat with abort and end, whatever its id', asy
   await settled(t, gateway, user.id)
 })
 
+t.test('a stop that Flowise gets before it has begun is said again, and leaves the next question alone', async (t) => {
+  const gateway = await openSurface(t)
+  const { user, standIn, listen } = gateway
+  const url = `${await listen()}/api/v1`
+  const authorization = `Bearer ${user.token}`
+  const chatId = 'stopped-at-once'
+  const ask = () =>
+    open(`${url}/prediction/${echo}`, { headers: { authorization }, body: { question: 'hi', chatId, streaming: true } })
+  standIn.next({ events: [['start', '']], gates: { 0: 'begin' } })
+  const wire = ask()
+  await standIn.gate('begin').reached
+  await fetch(`${url}/chatmessage/abort/${echo}/${chatId}`, { method: 'PUT', headers: { authorization } })
+  t.same(
+    eventsOf(await wire.ended).map(({ event }) => event),
+    ['abort', 'end']
+  )
+  standIn.gate('begin').open()
+  await ask().ended
+  await standIn.waitFor(() => standIn.aborts.length === 2)
+  const [stopped, next] = standIn.predictions.map(({ body }) => Object(body).chatId)
+  for (const { url: seen } of standIn.aborts) t.equal(seen, `/api/v1/chatmessage/abort/${echo}/${stopped}`)
+  t.not(next, stopped)
+})
+
 t.test('stop without a right to is refused in JSON', async (t) => {
   const { request, standIn } = await openSurface(t)
   const reply = await request('PUT', `/api/v1/chatmessage/abort/${echo}/c`)
