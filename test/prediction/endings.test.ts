@@ -5,6 +5,9 @@ import { startStreams } from './streams.ts'
 import { eventsOf, open, settled, stored, textOf, type Wire } from './tools.ts'
 
 const { echo } = DEMO_IDS
+
+t.setTimeout(120_000)
+
 const TOKENS: NonNullable<Fault['events']> = [
   ['start', ''],
   ['token', 'half'],
