@@ -44,7 +44,7 @@ export default fp(
       const access = route.config?.access
       seen.push({ url: `${String(route.method)} ${route.url}`, route, guardedAs: access })
       if (access === undefined || access === 'public') return
-      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate, checkScope, app.limitKey]
+      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate, checkScope, app.limitKey, app.limitArrivals]
       if (access === 'admin') onRequest.push(app.requireAdmin)
       if (access === 'prediction' || access === 'upsert') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
       route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object
@@ -70,7 +70,17 @@ export default fp(
   },
   {
     name: 'guard',
-    dependencies: ['auth', 'rate-limit', 'lifecycle', 'permissions', 'exchange', 'attachments', 'upsert', 'credits']
+    dependencies: [
+      'auth',
+      'rate-limit',
+      'arrivals',
+      'lifecycle',
+      'permissions',
+      'exchange',
+      'attachments',
+      'upsert',
+      'credits'
+    ]
   }
 )
 

@@ -12,6 +12,7 @@ import administration from '../plugins/administration.ts'
 import apiKeys from '../plugins/api-keys.ts'
 import audit from '../plugins/audit.ts'
 import answers from '../plugins/answers.ts'
+import arrivals from '../plugins/arrivals.ts'
 import attachments from '../plugins/attachments.ts'
 import auth from '../plugins/auth.ts'
 import callLimits from '../plugins/call-limits.ts'
@@ -147,6 +148,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(auth)
   await app.register(audit)
   await app.register(rateLimit)
+  await app.register(arrivals)
   await app.register(callLimits)
   await app.register(flowise)
   await app.register(accounting)

@@ -65,6 +65,7 @@ export const catalogue = {
   not_an_image: ['invalid', 'The file is not an image.'],
   rate_limited: ['limited', 'Too many predictions in the last minute.'],
   too_many_predictions: ['limited', 'Too many predictions are running at once.'],
+  too_many_uploads: ['limited', 'Too many large requests are on their way at once.'],
   too_many_followers: ['limited', 'Too many clients follow this answer.'],
   login_rate_limited: ['limited', 'Too many failed logins. Wait before the next try.'],
   internal_error: ['fault', 'Something went wrong in the gateway.'],

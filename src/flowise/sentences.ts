@@ -30,6 +30,7 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   unsupported_media_type: 'Files or messages of this kind are not supported.',
   rate_limited: 'That was a lot of messages in a short time. Please wait a minute.',
   too_many_predictions: 'Too many answers are being written at once. Please wait for one of them.',
+  too_many_uploads: 'Too many files are being sent at once. Please wait for one of them.',
   upstream_error: `The assistant could not answer. ${AGAIN}`,
   upstream_empty: `The assistant gave no answer. ${AGAIN}`,
   upstream_incomplete: 'The answer ended before it was complete.',
