@@ -8,7 +8,7 @@ import { storedStream } from '../src/flowise/stored-stream.ts'
 import { runIdOf } from '../src/ids.ts'
 import type { MessageRow } from '../src/store/collections.ts'
 import { createRemoteStreams, type RemoteClient } from '../src/streams/asks.ts'
-import { createEventSink } from '../src/streams/event-sink.ts'
+import { createEventSink, type EventSink } from '../src/streams/event-sink.ts'
 import { follow } from '../src/streams/follow.ts'
 import type { LiveStream } from '../src/streams/live.ts'
 import { find, isRead, offerStreams } from '../src/streams/offers.ts'
@@ -32,6 +32,8 @@ declare module 'fastify' {
 
 const RETRY_SECONDS = 2
 const PING = ': ping\n'
+/** How long those who follow have at a shutdown to read what was written. */
+const LINGER_MS = 2000
 
 /** Clients that come back to a stream, or watch it a second time: from here, from another process, or from the history. */
 export default fp(
@@ -39,8 +41,19 @@ export default fp(
     const { bus, clock, ids, liveStreams: streams, history, lifecycle } = app
     const remote = createRemoteStreams({ bus, clock, ids })
     offerStreams({ bus, clock, streams, isShown })
+    const sinks = new Set<EventSink>()
     // Its own runs end by themselves; those of other processes go on there.
     lifecycle.drainSignal.addEventListener('abort', remote.close)
+    let onAllLeft = () => {}
+    // By now all runs have ended: the server would wait for those who do not read as long as they like.
+    app.addHook('preClose', async function cutFollowers() {
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+      onAllLeft = end
+      const cancel = clock.after(LINGER_MS, end)
+      if (sinks.size > 0) await ended
+      cancel()
+      for (const { cut } of sinks) cut()
+    })
 
     app.decorate('followMessage', async function followMessage(request, reply, messageId, after) {
       const question = questionOf(request, { messageId }, after)
@@ -83,7 +96,7 @@ export default fp(
       if (!(await isShown(live))) throw new AppError('message_not_found')
       if (isRead(live, question)) return void reply.code(204).send()
       watchClient(live, reply)
-      await Promise.race([live.begun, closed(reply)])
+      await begunOrLeft(live, reply)
       if (reply.raw.destroyed) return void reply.hijack()
       if (live.refusal) throw new AppError(live.refusal)
       const place = live.buffer.begin(question.after)
@@ -95,6 +108,7 @@ export default fp(
     /** False if no other process has it. */
     async function followElsewhere(question: Question, reply: FastifyReply): Promise<boolean> {
       if (app.config.redisUrl === undefined) return false
+      if (lifecycle.drainSignal.aborted) throw new AppError('draining', { retryAfterSeconds: RETRY_SECONDS })
       const client: RemoteClient = {
         open() {
           const sink = begin(reply)
@@ -126,10 +140,16 @@ export default fp(
       return message && isVisible(question, message) ? message : undefined
     }
 
-    function begin(reply: FastifyReply) {
+    function begin(reply: FastifyReply): EventSink {
       startEvents(reply)
       const { pingMs } = app.config
-      return createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
+      const sink = createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
+      sinks.add(sink)
+      finished(reply.raw, { readable: false }, () => {
+        sinks.delete(sink)
+        if (sinks.size === 0) onAllLeft()
+      })
+      return sink
     }
   },
   { name: 'followers', dependencies: ['answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'usage'] }
@@ -145,7 +165,10 @@ function inProgress(): AppError {
   return new AppError('request_in_progress', { detail, retryAfterSeconds: RETRY_SECONDS })
 }
 
-/** Resolves when the client has left. */
-function closed(reply: FastifyReply): Promise<void> {
-  return new Promise((resolve) => void finished(reply.raw, { readable: false }, () => resolve()))
+/** Resolves with the first frame, or when the client has left before. */
+async function begunOrLeft({ begun }: LiveStream, reply: FastifyReply): Promise<void> {
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>()
+  const unwatch = finished(reply.raw, { readable: false }, () => leave())
+  await Promise.race([begun, left])
+  unwatch()
 }

@@ -17,14 +17,20 @@ const MAX_BEHIND_BYTES = 524_288
 /** How long a client may take to read what was written when its stream had ended. */
 const LINGER_MS = 30_000
 
-/** A follower's reply, whose head has been sent; `isKeepingUp` is for frames that nobody can hold back. */
-export function createEventSink(options: EventSinkOptions): Sink & { isKeepingUp(): boolean } {
+/** The reply of a follower. */
+export interface EventSink extends Sink {
+  /** For frames that nobody can hold back. */
+  isKeepingUp(): boolean
+}
+
+/** A sink for a reply whose head has been sent. */
+export function createEventSink(options: EventSinkOptions): EventSink {
   const { writable, clock, ping, pingMs, onPing } = options
   const pings = startPings({ writable, clock, pingMs, text: ping, onPing })
 
   function end(): void {
     pings.stop()
-    if (writable.destroyed) return
+    if (writable.destroyed || writable.writableEnded) return
     writable.end()
     // Nobody waits for it any more, and it must not stay for ever.
     writable.once(

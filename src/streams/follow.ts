@@ -38,8 +38,10 @@ export function follow({ buffer }: LiveStream, place: Reading, sink: Sink): () =
   }
 
   function pump(): void {
-    while (!isOver && !isBlocked) {
-      const next = buffer.read(id, READ_BYTES)
+    while (!isOver) {
+      // Who is blocked only needs to hear that it is too late.
+      const next = buffer.read(id, isBlocked ? 0 : READ_BYTES)
+      if (isBlocked && next !== 'behind' && !buffer.isDropped) return
       if (next === undefined && !buffer.isEnded) return
       if (next === undefined || next === 'behind') {
         stop()

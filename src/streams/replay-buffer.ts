@@ -25,6 +25,8 @@ export interface Reading {
 export interface ReplayBuffer {
   readonly lastId: number
   readonly isEnded: boolean
+  /** Nobody waits for those who have not read it. */
+  readonly isDropped: boolean
   /** One frame. Costs no copy of it. */
   push(frame: string): void
   /** Several frames in one text. */
@@ -111,6 +113,9 @@ export function createReplayBuffer(options: ReplayBufferOptions): ReplayBuffer {
     },
     get isEnded() {
       return isEnded
+    },
+    get isDropped() {
+      return isDropped
     },
     push(frame) {
       add(frame)
