@@ -131,8 +131,9 @@ export default fp(
     }
 
     function storedOf(exchange: Exchange): StoredUpsert {
-      const { chargedMicro = 0, availableMicro = 0 } = exchange.receipt ?? {}
-      return { purpose: 'upsert', indexed: results.get(exchange) ?? {}, chargedMicro, availableMicro }
+      const { chargedMicro = 0, availableMicro } = exchange.receipt ?? {}
+      const available = availableMicro === undefined ? {} : { availableMicro }
+      return { purpose: 'upsert', indexed: results.get(exchange) ?? {}, chargedMicro, ...available }
     }
 
     function open(

@@ -17,7 +17,8 @@ export interface Produced {
 
 export interface Amounts {
   chargedMicro: number
-  availableMicro: number
+  /** Undefined while the books cannot be read. */
+  availableMicro: number | undefined
 }
 
 /** The money of one running prediction: its hold, and what it has used of it. */
@@ -220,7 +221,7 @@ export function createBilling(options: BillingOptions) {
       const decided = money(ending)
       return {
         chargedMicro: decided.action === 'void' ? 0 : Math.min(decided.costMicro, hold.amountMicro),
-        availableMicro: 0
+        availableMicro: undefined
       }
     }
   }

@@ -4,7 +4,8 @@ import { sentenceFor } from './sentences.ts'
 /** What the closing frames tell of the money, as decimal credits. */
 export interface ReceiptView {
   credits_charged: number
-  credits_remaining: number
+  /** Absent if it is not known. */
+  credits_remaining?: number
 }
 
 export interface Failure {

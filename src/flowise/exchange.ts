@@ -26,7 +26,8 @@ export interface Outcome {
 /** What a prediction cost and what is left, in micro-credits; the receipt shown to the client. */
 export interface Receipt {
   chargedMicro: number
-  availableMicro: number
+  /** Undefined while the books cannot be read. */
+  availableMicro: number | undefined
 }
 
 export interface ExchangeSeed {

@@ -25,7 +25,8 @@ export interface PredictionResult {
   /** As the flow reported it. */
   usage?: TokenUsage
   chargedMicro: number
-  availableMicro: number
+  /** Absent if the books could not be read at its end. */
+  availableMicro?: number
   ending: Ending
   code?: ErrorCode
 }
@@ -47,7 +48,7 @@ export function resultOf(exchange: Exchange, outcome: Outcome, view: View): Pred
     ...(transcript.usage && { usage: transcript.usage }),
     ...(followUpPrompts === undefined ? {} : { followUpPrompts }),
     chargedMicro: receipt?.chargedMicro ?? 0,
-    availableMicro: receipt?.availableMicro ?? 0,
+    ...(receipt?.availableMicro === undefined ? {} : { availableMicro: receipt.availableMicro }),
     ending,
     ...(code === undefined ? {} : { code })
   }
@@ -70,7 +71,8 @@ export function receiptView({
   chargedMicro,
   availableMicro
 }: Pick<PredictionResult, 'chargedMicro' | 'availableMicro'>): ReceiptView {
-  return { credits_charged: chargedMicro / MICRO, credits_remaining: availableMicro / MICRO }
+  const remaining = availableMicro === undefined ? {} : { credits_remaining: availableMicro / MICRO }
+  return { credits_charged: chargedMicro / MICRO, ...remaining }
 }
 
 /** The reply of /chat/predict. */

@@ -63,7 +63,7 @@ export interface StoredUpsert {
   purpose: 'upsert'
   indexed: Indexed
   chargedMicro: number
-  availableMicro: number
+  availableMicro?: number
   /** What failed. */
   code?: ErrorCode
 }

@@ -69,7 +69,7 @@ const Receipt = Members({
   session_id: Type.String(),
   message_id: Type.String(),
   credits_charged: Credits,
-  credits_remaining: Credits
+  credits_remaining: Type.Optional(Credits)
 })
 
 /** Reply of POST /v1/chat/completions. */

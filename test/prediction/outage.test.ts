@@ -76,11 +76,31 @@ t.test('the charge cannot be booked: the answer stands, the charge follows, once
   standIn.gate('end').open()
   const events = eventsOf(await wire.ended)
   t.match(events.at(-2)?.data, { event: 'metadata', data: { credits_charged: 1 } })
+  t.notOk('credits_remaining' in Object(events.at(-2)?.data.data), 'what cannot be read is not told as nothing')
   t.same(await stored(gateway).charges(user.id), [])
   down.clear()
   while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
   await idle(gateway)
   t.same(await stored(gateway).charges(user.id), [1_000_000])
+  await settled(t, gateway, user.id)
+})
+
+t.test('the charge cannot be booked: a reply in one piece says what it cost, and not what is left', async (t) => {
+  const gateway = await start(t)
+  const { down, request, standIn, user } = gateway
+  standIn.next({ gates: { end: 'end' } })
+  const body = { chatflow_id: echo, question: 'hi' }
+  const replying = request('POST', '/api/v1/chat/predict', { token: user.token, body })
+  await standIn.waitFor(({ url }) => url.includes('/prediction/'))
+  down.add('accounts')
+  standIn.gate('end').open()
+  const reply = await replying
+  t.equal(reply.statusCode, 200)
+  t.match(reply.json(), { credits_charged: 1 })
+  t.notOk('credits_remaining' in reply.json())
+  down.clear()
+  while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
+  await idle(gateway)
   await settled(t, gateway, user.id)
 })
 

@@ -41,7 +41,7 @@ const Reply = Type.Object({
   session_id: Type.String(),
   chatflow_id: Type.String(),
   credits_charged: Credits,
-  credits_remaining: Credits,
+  credits_remaining: Type.Optional(Credits),
   message_id: Type.String()
 })
 

@@ -29,7 +29,7 @@ const Reply = Members({
   numSkipped: count,
   result: Type.Optional(Type.String()),
   credits_charged: Credits,
-  credits_remaining: Credits
+  credits_remaining: Type.Optional(Credits)
 })
 
 /** Documents for the vector store of a chatflow that takes them. */
