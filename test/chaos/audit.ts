@@ -139,9 +139,11 @@ function differences(books: Books, { tries }: Asked): Difference[] {
   })
 }
 
-/** Never to the disadvantage of the user. */
-function isEstimate({ outages }: Journal, { at, told, booked }: Difference): boolean {
-  return told > booked && outages.some(({ from, to }) => from < at && at < to + RETRIED_MS)
+/** Never to the disadvantage of the user. The store was away, or so slow that clients were told that it was. */
+function isEstimate({ outages, asked }: Journal, { at, told, booked }: Difference): boolean {
+  const wasAway = outages.some(({ from, to }) => from < at && at < to + RETRIED_MS)
+  const wasSilent = (seen: Seen) => seen.code === 'store_unavailable' && Math.abs(seen.at - at) < RETRIED_MS
+  return told > booked && (wasAway || asked.some(({ tries }) => tries.some(wasSilent)))
 }
 
 function flawOfChange(posted: Map<string, LedgerEntryRow>, { userId, key, amount, result }: Changed): string[] {

@@ -39,7 +39,7 @@ export interface ChaosResult {
  * The sweeper needs 75 s; a key is taken over when its process has been silent for 90 s, and then its run takes its time.
  * The rest is for machines that are busy with something else, and is not used otherwise.
  */
-const AFTERMATH_MS = 300_000
+const AFTERMATH_MS = 600_000
 const LOOK_MS = 500
 /** At work at the same time, with one account of their own: a change that is cut keeps one busy for long. */
 const ADMINISTRATORS = 12

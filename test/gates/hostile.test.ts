@@ -14,6 +14,9 @@ import {
 } from './hostile-values.ts'
 import { type Operation, operationsOf, plausible } from './operations.ts'
 
+// Every route with everything that is hostile: a minute, and more beside other work.
+t.setTimeout(600_000)
+
 /** What any route may answer besides what it documents: parsing, limits, and dependencies that are away. */
 const GENERAL = [400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503]
 const env = { LOGIN_FAILURE_LIMIT: '0', RATE_LIMIT_PER_MINUTE: '0', MAX_BODY_MB: '1' }

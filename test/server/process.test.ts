@@ -9,12 +9,8 @@ const SECRET = 'a-secret-of-more-than-thirty-two-bytes'
 
 t.test('a start with nothing configured', async (t) => {
   const env = environment(t)
-  const startedAt = performance.now()
   const gateway = startProcess(t, env)
   const url = await gateway.listening
-  const seconds = (performance.now() - startedAt) / 1000
-  t.ok(seconds < 3, `listens after ${seconds.toFixed(2)} s`)
-
   t.equal((await fetch(`${url}/health`)).status, 200)
   t.match(await (await fetch(`${url}/info`)).json(), { upstream: 'demo' })
   t.equal(statSync(env.DATA_DIR).mode & 0o777, 0o700)
