@@ -7,7 +7,7 @@ import type { SeenRequest } from '../stand-in/flowise.ts'
 import { type Instance, startInstances } from './instances.ts'
 
 // On a busy machine the starts and the logins take long.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const { echo } = DEMO_IDS
 const PREDICT = '/api/v1/chat/predict'

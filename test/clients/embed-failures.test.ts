@@ -6,7 +6,7 @@ import { EMBED, withShops } from './shop.ts'
 
 const { echo, report, research } = DEMO_IDS
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 /** A flow that streams and one that does not: the widget shows the failures of each in its own way. */
 const FLOWS = [echo, report]

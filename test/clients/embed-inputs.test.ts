@@ -6,7 +6,7 @@ import { EMBED, withShops } from './shop.ts'
 
 const { echo, research } = DEMO_IDS
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 withShops(t, 'what visitors give to the widget', async (t, open) => {
   await proves(t, EMBED, 'starters', async (t) => {

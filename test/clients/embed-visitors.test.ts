@@ -9,7 +9,7 @@ import type { Widget } from './widget.ts'
 const { echo } = DEMO_IDS
 const EXAMPLE = join(import.meta.dirname, '../../docs/examples/widget.html')
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 withShops(t, 'visitors of the widget', async (t, open) => {
   await proves(t, EMBED, 'turns', async (t) => {

@@ -13,7 +13,7 @@ const HALF = {
 } as const
 
 // Four processes are started first, on machines that may be busy.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 withHaproxy(t, 'a gateway that is told to end', async (t, program) => {
   const installation = await startInstallation(t, program)

@@ -9,7 +9,7 @@ import { startInstallation, withHaproxy } from './load-balancer.ts'
 const ASK = { chatflow_id: DEMO_IDS.echo, question: 'hi' }
 
 // Four processes are started first, on machines that may be busy.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 withHaproxy(t, 'a gateway that is killed', async (t, program) => {
   const { url, token, standIn, gateways, post, get, busy, becomes } = await startInstallation(t, program)

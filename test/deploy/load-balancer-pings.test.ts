@@ -3,7 +3,7 @@ import { textOf } from '../prediction/tools.ts'
 import { startInstallation, withHaproxy } from './load-balancer.ts'
 
 // Four processes are started first, on machines that may be busy.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 withHaproxy(t, 'pings keep a silent stream open beyond all timeouts', async (t, program) => {
   const env = { SSE_PING_SECONDS: '0.3' }

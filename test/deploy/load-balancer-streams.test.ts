@@ -6,7 +6,7 @@ import { startInstallation, withHaproxy } from './load-balancer.ts'
 const { echo } = DEMO_IDS
 
 // Four processes are started first, on machines that may be busy.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 withHaproxy(t, 'the shipped load balancer and a stream', async (t, program) => {
   const { url, token, standIn, stream, get, post, busy } = await startInstallation(t, program, { RESUME_SECONDS: '0' })

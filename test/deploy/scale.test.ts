@@ -4,7 +4,7 @@ import { withMongo } from '../servers/mongodb.ts'
 import { withRedis } from '../servers/redis.ts'
 import { startInstallation, withHaproxy } from './load-balancer.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 withMongo(t, 'what the profile scale runs has one set of books', async (t, mongo) => {
   await withRedis(t, 'three gateways', async (t, redis) => {

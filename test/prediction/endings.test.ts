@@ -6,7 +6,7 @@ import { eventsOf, open, settled, stored, textOf, type Wire } from './tools.ts'
 
 const { echo } = DEMO_IDS
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const TOKENS: NonNullable<Fault['events']> = [
   ['start', ''],

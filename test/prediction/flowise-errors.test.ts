@@ -6,7 +6,7 @@ import { startStreams } from './streams.ts'
 import { eventsOf, settled } from './tools.ts'
 
 const { echo } = DEMO_IDS
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const SSE = { accept: 'text/event-stream' }
 const PATH = `/api/v1/prediction/${echo}`

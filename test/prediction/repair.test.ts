@@ -7,7 +7,7 @@ import { startStreams } from './streams.ts'
 import { eventsOf, idle, open, settled, stored } from './tools.ts'
 
 const { echo } = DEMO_IDS
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 const frame = (event: string, data: unknown) => `message:\ndata:${JSON.stringify({ event, data })}\n\n`
 const START = frame('start', '')
 const TOKEN = frame('token', 'Grüße 🙂')

@@ -6,7 +6,7 @@ import { environment, startProcess } from './gateway-process.ts'
 
 const SECRET = 'never-shown'
 // A dozen processes, one after the other.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 /** The command ends with exit code 1 and this on its error output, which tells no password. */
 async function refused(t: Test, words: string[], reason: RegExp, env: Record<string, string> = {}): Promise<void> {

@@ -5,7 +5,7 @@ import { withRedis } from '../servers/redis.ts'
 import { environment, startProcess } from './gateway-process.ts'
 
 // On a busy machine the starts and the logins take long.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 void withRedis(
   t,

@@ -10,7 +10,7 @@ import { environment, startProcess } from './gateway-process.ts'
 const SECRET = 'never-shown'
 const NOBODY = /^MONGODB_URL: no MongoDB answers there\. Check host, port, TLS and firewall/
 // A dozen processes, each of which waits some seconds.
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 async function portOf(t: Test, server: Server): Promise<string> {
   server.listen(0, '127.0.0.1')

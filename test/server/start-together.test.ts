@@ -6,7 +6,7 @@ import { environment, startProcess } from './gateway-process.ts'
 
 const GATEWAYS = 5
 const PASSWORD = 'the first password'
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 void withMongo(t, 'gateways that start at the same moment make one installation', async (t, { url, database }) => {
   const env = environment(t, {

@@ -11,7 +11,7 @@ import { contractSpecs, type Thing } from '../contract/things.ts'
 import { withMongo } from '../servers/mongodb.ts'
 
 const specs: CollectionSpec[] = [{ name: 'meta' }, ...contractSpecs]
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 type Open = (t: Test, name: string) => Promise<Store>
 

@@ -14,7 +14,7 @@ const AT_ONCE = 2000
 /** Connections stand 10 s at most, and those who wait for one 2 s; then a server is looked for during 3 s. */
 const LONGEST_MS = 20_000
 const control = { control: true }
-t.setTimeout(240_000)
+t.setTimeout(300_000)
 
 interface Reply {
   status: number

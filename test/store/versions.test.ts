@@ -22,7 +22,7 @@ const clock: Clock = {
     return () => clearTimeout(timer)
   }
 }
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 type Row = Document & Record<string, unknown>
 

@@ -4,7 +4,7 @@ import { settled, stored, textOf } from '../prediction/tools.ts'
 import { startSecure } from '../server/secure.ts'
 import { heard, lastIdOf, messageIdOf, untilIdle, wholeEvents } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const STREAM = '/api/v1/chat/predict/stream'
 const ask = { chatflow_id: DEMO_IDS.echo, question: 'hi', sessionId: 's' }

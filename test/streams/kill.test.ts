@@ -12,7 +12,7 @@ import { startProcess } from '../server/gateway-process.ts'
 import { startStandIn } from '../stand-in/flowise.ts'
 import { heard, lastIdOf, messageIdOf, resumer, wholeEvents } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const PASSWORD = 'the admin password'
 

@@ -7,7 +7,7 @@ import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { settled, stored, textOf } from '../prediction/tools.ts'
 import { heard, lastIdOf, messageIdOf, startResumable, untilIdle } from './resume.ts'
 
-t.setTimeout(240_000)
+t.setTimeout(300_000)
 
 const MIB = 1_048_576
 const HALVES = [

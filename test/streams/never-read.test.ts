@@ -7,7 +7,7 @@ import { createReplayBuffer } from '../../src/streams/replay-buffer.ts'
 import { createRoom } from '../../src/streams/room.ts'
 import { messageIdOf, startResumable } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const TOKEN = ['token', 'x'.repeat(65_536)] as const
 

@@ -4,7 +4,7 @@ import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { idle, open, settled, stored, textOf } from '../prediction/tools.ts'
 import { heard, lastIdOf, messageIdOf, startResumable, untilIdle } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const { echo } = DEMO_IDS
 const FLOWISE = `/api/v1/prediction/${echo}`

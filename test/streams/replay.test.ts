@@ -4,7 +4,7 @@ import type { MessageRow } from '../../src/store/collections.ts'
 import { eventsOf, settled, stored, textOf } from '../prediction/tools.ts'
 import { lastIdOf, messageIdOf, startResumable, wholeEvents } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const ROW: MessageRow = {
   id: 'm',

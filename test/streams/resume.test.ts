@@ -2,7 +2,7 @@ import t from 'tap'
 import { settled, stored, textOf } from '../prediction/tools.ts'
 import { heard, lastIdOf, messageIdOf, startResumable, untilIdle, wholeEvents } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const HALVES = [
   ['start', ''],

@@ -6,7 +6,7 @@ import { open, settled, stored, textOf } from '../prediction/tools.ts'
 import { type RedisServer, withRedis } from '../servers/redis.ts'
 import { heard, lastIdOf, messageIdOf, resumer, untilIdle, wholeEvents } from './resume.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const { echo } = DEMO_IDS
 const HALVES = [

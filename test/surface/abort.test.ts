@@ -5,7 +5,7 @@ import { openSurface } from './open.ts'
 
 const { echo } = DEMO_IDS
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 /** Ids as the widget makes them of what its page calls a customer, and how it writes them into an address: as they are. */
 const CHAT_IDS = [

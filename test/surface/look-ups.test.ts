@@ -7,7 +7,7 @@ import { buildTestApp } from '../helper.ts'
 import { openSurface } from './open.ts'
 
 const { echo, report, fragile } = DEMO_IDS
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const CONFIG = `/api/v1/public-chatbotConfig/${echo}`
 const UPLOADS = `/api/v1/chatflows-uploads/${echo}`

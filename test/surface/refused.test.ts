@@ -125,7 +125,7 @@ const VARIANTS = [
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const
 const BODY = { question: 'hi', chatId: 'c', streaming: false }
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 t.test("nothing else of Flowise's API is here, with any method and any key", async (t) => {
   const { request, user, admin, visitor, standIn } = await openSurface(t)

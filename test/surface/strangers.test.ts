@@ -6,7 +6,7 @@ import { openSurface } from './open.ts'
 const { echo } = DEMO_IDS
 const PATH = `/api/v1/prediction/${echo}`
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 t.test('a visitor is told nothing of the money of the one who pays', async (t) => {
   const { request, user, admin, visitor } = await openSurface(t)
