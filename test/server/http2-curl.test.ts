@@ -18,7 +18,8 @@ function missing(): string | false {
 }
 
 async function start(t: Test) {
-  const gateway = await startSecure(t)
+  // Who leaves stops at once.
+  const gateway = await startSecure(t, { RESUME_SECONDS: '0' })
   const { files, url, user } = gateway
   /** Starts curl; `text` is what it has printed. */
   const curl = (options: string[], path = STREAM) => {
