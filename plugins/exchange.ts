@@ -244,7 +244,7 @@ function isResumable({ routeOptions }: FastifyRequest): boolean {
 }
 
 /** The one place that notices a client leaving: it fires once for every way a response can close. */
-export function watchClient(attendance: Pick<Attendance, 'join'>, reply: FastifyReply): void {
+function watchClient(attendance: Pick<Attendance, 'join'>, reply: FastifyReply): void {
   finished(reply.raw, { readable: false }, attendance.join())
 }
 

@@ -14,7 +14,6 @@ import type { LiveStream } from '../src/streams/live.ts'
 import { find, isRead, offerStreams } from '../src/streams/offers.ts'
 import { isVisible, type Question, type Wanted } from '../src/streams/question.ts'
 import { SSE_HEADERS, startEvents } from './answers.ts'
-import { watchClient } from './exchange.ts'
 import { statusOf } from './problem.ts'
 
 declare module 'fastify' {
@@ -95,14 +94,18 @@ export default fp(
     async function followHere(live: LiveStream, question: Question, reply: FastifyReply): Promise<void> {
       if (!(await isShown(live))) throw new AppError('message_not_found')
       if (isRead(live, question)) return void reply.code(204).send()
-      watchClient(live, reply)
+      let stop = () => {}
+      const leave = live.join()
+      finished(reply.raw, { readable: false }, () => {
+        leave()
+        stop()
+      })
       await begunOrLeft(live, reply)
       if (reply.raw.destroyed) return void reply.hijack()
       if (live.refusal) throw new AppError(live.refusal)
       const place = live.buffer.begin(question.after)
       if (!place) throw inProgress()
-      const stop = follow(live, place, begin(reply))
-      finished(reply.raw, { readable: false }, stop)
+      stop = follow(live, place, begin(reply))
     }
 
     /** False if no other process has it. */
