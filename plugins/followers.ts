@@ -145,6 +145,8 @@ export default fp(
 
     function begin(reply: FastifyReply): EventSink {
       startEvents(reply)
+      // Who has all that was said so far must not wait for more to hear that it goes on.
+      if (!reply.raw.destroyed) reply.raw.flushHeaders()
       const { pingMs } = app.config
       const sink = createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
       sinks.add(sink)

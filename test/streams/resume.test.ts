@@ -121,3 +121,21 @@ t.test('a failure before the first event is told to those who wait, as a status'
   t.equal((await resume(exchange?.messageId ?? '').head).status, 502, 'for some time')
   await settled(t, gateway, user.id)
 })
+
+t.test('who has all that was said so far hears at once that it goes on', async (t) => {
+  const { standIn, stream, resume } = await startResumable(t)
+  standIn.next({
+    events: [
+      ['token', 'half'],
+      ['token', ' rest']
+    ],
+    gates: { 1: 'middle' }
+  })
+  const first = stream()
+  const before = await first.until(/half/)
+  const second = resume(messageIdOf(before), { after: lastIdOf(before) })
+  t.equal((await second.head).status, 200)
+  standIn.gate('middle').open()
+  t.equal(heard(before, await second.ended), 'half rest')
+  await first.ended
+})
