@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { reviewKeys } from './keys.ts'
 import type { Walker } from './walker.ts'
 
 export interface Administrator {
@@ -56,10 +57,11 @@ export async function prepareGuest(walker: Walker, guest: Guest, { token, chatfl
 /** What an administrator does with the catalogue, the grants and the books; the guest has been here already. */
 export async function walkAsAdministrator(
   t: Test,
-  { visit }: Walker,
+  walker: Walker,
   { id, username, email }: Guest,
   { token, chatflowId }: Administrator
 ): Promise<void> {
+  const { visit } = walker
   const one = `${chatflows}/${chatflowId}`
   await visit('read the chatflows of Flowise', 'POST', `${chatflows}/sync`, { token })
   await visit('how many there are', 'GET', `${chatflows}/stats`, { token })
@@ -85,6 +87,9 @@ export async function walkAsAdministrator(
   await visit('where it went', 'GET', `${credits}/transactions`, { token })
   await visit('freeze the account', 'PUT', `${credits}/frozen`, { token, body: { frozen: true } })
   await visit('and thaw it', 'PUT', `${credits}/frozen`, { token, body: { frozen: false } })
+  const used = await visit('what they used', 'GET', `/api/v1/admin/usage?group_by=user&user_id=${id}`, { token })
+  t.match(used.json, { rows: [{ user_id: id }] })
+  await reviewKeys(walker, id, { token, chatflowId })
 }
 
 /** The guest goes, and what is known of the visit stays. */

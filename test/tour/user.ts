@@ -3,6 +3,8 @@ import type { Test } from 'tap'
 import { talkAsOpenAi } from './openai.ts'
 import { workBeside } from './flowise-beside.ts'
 import { lookUp } from './flowise-client.ts'
+import { openShop } from './keys.ts'
+import { comeBack } from './streams.ts'
 import type { Walker } from './walker.ts'
 
 export interface Traveller {
@@ -44,6 +46,8 @@ export async function walkAsUser(t: Test, walker: Walker, traveller: Traveller):
   await workBeside(t, walker, { token, chatflowId })
   await talkAsOpenAi(t, walker, { token, chatflowId })
   await walkThroughFiles(walker, { token, chatflowId })
+  await comeBack(t, walker, { token, chatflowId })
+  await openShop(t, walker, { token, chatflowId })
   await visit('my credits', 'GET', '/api/v1/chat/credits', { token })
   await visit('what they went for', 'GET', '/api/v1/chat/credits/transactions?limit=5', { token })
   await visit('all my history goes', 'DELETE', '/api/v1/chat/history', { token })
