@@ -2,7 +2,7 @@
 export interface Clock {
   /** Epoch milliseconds. */
   now(): number
-  /** Calls `run` once after `delayMs`; returns the function that cancels it. Never keeps the process alive. */
+  /** Calls `run` once after `delayMs`, soon if that is negative; returns the function that cancels it. Never keeps the process alive. */
   after(delayMs: number, run: () => void): () => void
 }
 
@@ -14,7 +14,8 @@ export function createSystemClock(): Clock {
   return {
     now: () => Date.now(),
     after(delayMs, run) {
-      const timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS))
+      // What is overdue is due at once; Node would warn of a negative delay.
+      const timer = setTimeout(run, Math.max(0, Math.min(delayMs, MAX_DELAY_MS)))
       timer.unref()
       return () => clearTimeout(timer)
     }
