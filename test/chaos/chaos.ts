@@ -52,10 +52,11 @@ export async function runChaos(t: Test, { mongo, redis }: Servers, options: Chao
   const journal = createJournal()
   const random = createRandom(seed)
   const plannedMs = storms * (stormMs + calmMs + (haltMs ?? 0))
-  let over = Number.POSITIVE_INFINITY
-  const isOver = () => Date.now() >= over
-  const giveUpAt = () => over + AFTERMATH_MS
-  const common = { send, journal, thinkMs, isOver, giveUpAt }
+  let overAt = Number.POSITIVE_INFINITY
+  const over = new AbortController()
+  const isOver = () => Date.now() >= overAt
+  const giveUpAt = () => overAt + AFTERMATH_MS
+  const common = { send, journal, thinkMs, isOver, over: over.signal, giveUpAt }
   const clients = [
     ...installation.users.map((user, number) =>
       actAsUser({ ...common, user, number, chatflowId: CHATFLOW_ID, random: random.fork(user.id) })
@@ -85,7 +86,8 @@ export async function runChaos(t: Test, { mongo, redis }: Servers, options: Chao
     for (const gateway of gateways) gateway.kill()
   }
   t.comment('all are killed at once, and nothing new begins')
-  over = Date.now()
+  overAt = Date.now()
+  over.abort()
   await Promise.all(clients)
   t.comment('every key has its answer')
   await finish(mongo, Date.now() + AFTERMATH_MS)

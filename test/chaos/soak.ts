@@ -60,6 +60,7 @@ export async function soak(t: Test, options: SoakOptions): Promise<Sample[]> {
       journal,
       thinkMs,
       isOver: () => Date.now() >= over,
+      over: AbortSignal.timeout(ms),
       giveUpAt: () => over
     })
   )

@@ -21,6 +21,8 @@ export interface UserOptions {
   thinkMs: number
   /** Begin nothing new. */
   isOver: () => boolean
+  /** Aborted when it is over: who is thinking thinks no longer. */
+  over: AbortSignal
   /** Repeat nothing any more (epoch ms). */
   giveUpAt: () => number
 }
@@ -34,7 +36,7 @@ type Interruption = { kind: 'none' } | { kind: 'leave' | 'stop'; afterCharacters
 
 /** Acts as one user until it is over, and until each keyed question has its answer. */
 export async function actAsUser(options: UserOptions): Promise<void> {
-  const { user, number, chatflowId, send, random, journal, thinkMs, isOver, giveUpAt } = options
+  const { user, number, chatflowId, send, random, journal, thinkMs, isOver, over, giveUpAt } = options
   const { token } = user
   const repeating: Promise<void>[] = []
   let sessions: string[] = []
@@ -152,7 +154,8 @@ export async function actAsUser(options: UserOptions): Promise<void> {
     if (remaining < 0 || held < 0) journal.complaints.push(`${user.id} was shown ${text}`)
   }
 
-  await wait(random.next() * thinkMs)
+  const think = (ms: number) => wait(ms, undefined, { signal: over }).catch(() => undefined)
+  await think(random.next() * thinkMs)
   while (!isOver()) {
     const act = random.pick([
       [90, ask],
@@ -160,7 +163,7 @@ export async function actAsUser(options: UserOptions): Promise<void> {
       [6, look]
     ])
     await act()
-    if (!isOver()) await wait(random.pauseMs(thinkMs))
+    if (!isOver()) await think(random.pauseMs(thinkMs))
   }
   await Promise.all(repeating)
 }
