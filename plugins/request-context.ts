@@ -4,6 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 const CLIENT_ID = /^[A-Za-z0-9._-]{1,64}$/
+/** Log, limits, credits and streams each watch the end of a reply: more than Node takes for a leak by itself. */
+const MAX_LISTENERS = 20
 
 /** The client's X-Request-Id when it is well-formed, else a new one. */
 export function requestIdOf(request: IncomingMessage): string {
@@ -16,6 +18,7 @@ export default fp(
   async function requestContext(app: FastifyInstance) {
     app.addHook('onRequest', function showRequestId(request, reply, done) {
       reply.header('x-request-id', request.id)
+      reply.raw.setMaxListeners(MAX_LISTENERS)
       done()
     })
   },

@@ -42,8 +42,6 @@ const SESSION_LIMITS = {
   streamResetRate: 32
 }
 const MIN_VERSION = 'TLSv1.2'
-/** Log, limits, credits and streams each watch the end of a reply: more than Node takes for a leak by itself. */
-const MAX_LISTENERS = 20
 
 /** Serves the pair of `files`; reading them again is the caller's part. */
 export function createSecureEdge(files: KeyPairFiles, clock: Clock): SecureEdge {
@@ -126,11 +124,6 @@ function limitSession(session: ServerHttp2Session, limits: ArrivalLimits, clock:
  */
 function replyClass() {
   class Http2Reply extends Http2ServerResponse {
-    constructor(...parts: ConstructorParameters<typeof Http2ServerResponse>) {
-      super(...parts)
-      this.setMaxListeners(MAX_LISTENERS)
-    }
-
     override writeHead(statusCode: number, ...rest: unknown[]): this {
       const headers = rest.at(-1)
       // Meant for HTTP/1.1, and Node would write a warning about it.

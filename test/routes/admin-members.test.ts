@@ -34,6 +34,9 @@ const COVETED = {
   assignedBy: 'chosen'
 }
 
+/** What /v1 wants beside it, where a body that is not right is 400. */
+const completion = { model: 'nobody', messages: [{ role: 'user', content: 'hi' }] }
+
 t.test('what a user sends never changes who they are or what they have', async (t) => {
   const { app, request, createUser } = await buildTestApp(t, { env: { RATE_LIMIT_PER_MINUTE: '0' } })
   const user = await createUser({ credits: 100, grants: [echo] })
@@ -50,7 +53,7 @@ t.test('what a user sends never changes who they are or what they have', async (
       .replace('{chatflow_id}', 'nobody')
       .replace('{id}', user.id)
       .replaceAll(/\{\w+\}/g, 'x')
-    const body = { ...coveted, role: 'admin', chatflow_id: 'nobody', question: 'hi' }
+    const body = { ...coveted, role: 'admin', chatflow_id: 'nobody', question: 'hi', ...completion }
     const { statusCode } = await request(method, url, { token: user.token, body })
     t.notOk([400, 401].includes(statusCode), `${method} ${path} reads the body`)
   }
