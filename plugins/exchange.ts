@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHook
 import fp from 'fastify-plugin'
 import { chatOwnerOf, type Identity } from '../src/auth/identity.ts'
 import { AppError, catalogue, invalid } from '../src/errors.ts'
-import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
+import { createExchange, type Exchange, type Outcome } from '../src/flowise/exchange.ts'
 import { createRedaction, type Redaction } from '../src/flowise/redaction.ts'
 import { ownSessionOfChat, type PredictionRequest, requestHash, sessionOfChat } from '../src/flowise/request.ts'
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
@@ -19,6 +19,11 @@ declare module 'fastify' {
     openExchange: preHandlerAsyncHookHandler
     /** The predictions that run in this process, by run id. */
     exchanges: Map<string, Exchange>
+    /**
+     * Keeps the key's run alive while it works, and leaves with the key what `receiptOf` makes of the end for repetitions; the
+     * key is free again where that is undefined.
+     */
+    keepKey(exchange: Exchange, run: KeyedRun, receiptOf: (outcome: Outcome) => unknown): void
     /** Stops the caller's run in this session, in whichever process it is. False if none is known to have run. */
     stopRun(identity: Identity, sessionId: string): Promise<boolean>
   }
@@ -40,7 +45,8 @@ declare module 'fastify' {
   }
 }
 
-interface KeyedRun {
+/** A run under an idempotency key. */
+export interface KeyedRun {
   accountId: string
   key: string
   rid: string
@@ -53,7 +59,7 @@ type RunToStop = [userId: string, sessionId: string, chatflowIds?: readonly stri
 export const SESSION_LEASE_MS = 60_000
 const RETRY_SECONDS = 1
 /** On every reply that repeats a stored result, an error too. */
-const REPLAYED = 'idempotency-replayed'
+export const REPLAYED = 'idempotency-replayed'
 const STOPS = 'stops'
 const STOPPED = 'stopped'
 /** How long the process that has the run may take to say so. */
@@ -114,7 +120,7 @@ export default fp(
         exchanges.delete(runId)
         await app.bus.release(sessionLease(sessionId), runId)
       })
-      if (keyedRun) keepKey(opened, keyedRun)
+      if (keyedRun) app.keepKey(opened, keyedRun, (outcome) => keptResult(opened, outcome))
       request.exchange = opened
       const continueMs = continueMsOf(request, opened.chatflow)
       const attendance = createAttendance(app.clock, continueMs, () => opened.stop('abandoned'))
@@ -185,10 +191,10 @@ export default fp(
     })
 
     /**
-     * The session as stored, or undefined for a new one. It is read before it is taken, so that naming somebody else's
-     * session does not hold it up; a write in between is found by history.begin.
+     * Undefined where the client names none; without `session` where it is new. It is read before it is taken, so that naming
+     * somebody else's session does not hold it up; a write in between is found by history.begin.
+     * @throws session_not_found if it is somebody else's or another chatflow's
      */
-    /** Undefined where the client names none. @throws session_not_found if it is somebody else's or another chatflow's */
     async function ownSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
       const { sessionId, clientChatId } = asked
       if (sessionId === undefined) return undefined
@@ -212,15 +218,20 @@ export default fp(
         throw new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
     }
 
-    /** Keeps the key's run alive while it works, and leaves with the key what repetitions are answered. */
-    function keepKey(opened: Exchange, run: KeyedRun): void {
+    app.decorate('keepKey', function keepKey(opened, run, receiptOf) {
       keyedRuns.add(run)
       opened.beforeConcluded(async (outcome) => {
         keyedRuns.delete(run)
-        const result = resultOf(opened, outcome, opened.redaction.stored)
-        if (isKept(result)) await app.idempotency.finish({ ...run, receipt: result })
-        else await app.idempotency.forget(run)
+        const receipt = receiptOf(outcome)
+        if (receipt === undefined) await app.idempotency.forget(run)
+        else await app.idempotency.finish({ ...run, receipt })
       })
+    })
+
+    /** What repetitions of the key are answered. */
+    function keptResult(opened: Exchange, outcome: Outcome): PredictionResult | undefined {
+      const result = resultOf(opened, outcome, opened.redaction.stored)
+      return isKept(result) ? result : undefined
     }
 
     function beginKeyed(accountId: string, key: string, prediction: PredictionRequest) {

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { chatOwnerOf, identityOf } from '../src/auth/identity.ts'
 import { AppError, catalogue } from '../src/errors.ts'
 import type { CheckedFile } from '../src/files/passing.ts'
-import { createExchange, type Exchange } from '../src/flowise/exchange.ts'
+import { createExchange, type Exchange, type Outcome } from '../src/flowise/exchange.ts'
 import { createFrame } from '../src/flowise/frame.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import {
@@ -18,7 +18,7 @@ import {
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import { runIdOf } from '../src/ids.ts'
 import type { ChatflowRow } from '../src/store/collections.ts'
-import { idempotencyKeyOf, redactionFor } from './exchange.ts'
+import { idempotencyKeyOf, redactionFor, REPLAYED } from './exchange.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -39,13 +39,6 @@ interface Upserting {
   files: readonly CheckedFile[]
 }
 
-interface KeyedUpsert {
-  accountId: string
-  key: string
-  rid: string
-}
-
-const RENEW_MS = 15_000
 /** What is paid for: as much an output as a tool that was used. */
 const INDEXED = createFrame('usedTools', [{ tool: 'upsert' }])
 
@@ -57,7 +50,6 @@ const INDEXED = createFrame('usedTools', [{ tool: 'upsert' }])
 export default fp(
   async function upsert(app: FastifyInstance) {
     const running = new Set<Exchange>()
-    const keyed = new Set<KeyedUpsert>()
     app.decorateRequest('upsert', null)
 
     app.decorate('openUpsert', async function openUpsert(request, reply) {
@@ -72,7 +64,7 @@ export default fp(
       const begun = key === undefined ? undefined : await app.idempotency.begin({ accountId: userId, key, bodyHash })
       if (begun?.state === 'replay') {
         request.replay = begun.receipt
-        reply.header('idempotency-replayed', 'true')
+        reply.header(REPLAYED, 'true')
         return
       }
       const messageId = begun?.messageId ?? app.ids.uuid()
@@ -90,7 +82,8 @@ export default fp(
         if (run) await app.idempotency.forget(run)
         throw error
       }
-      if (run) keepKey(request.exchange, run)
+      const { exchange } = request
+      if (run) app.keepKey(exchange, run, (outcome) => receiptOf(exchange, outcome))
     })
 
     app.decorate('runUpsert', async function runUpsert(request) {
@@ -175,20 +168,12 @@ export default fp(
       }
     }
 
-    function keepKey(opened: Exchange, run: KeyedUpsert): void {
-      keyed.add(run)
-      opened.beforeConcluded(async ({ code, ending }) => {
-        keyed.delete(run)
-        const isDone = ending === 'completed' || (code !== undefined && catalogue[code][0] === 'upstream')
-        if (isDone)
-          await app.idempotency.finish({ ...run, receipt: { ...storedOf(opened), ...(code ? { code } : {}) } })
-        else await app.idempotency.forget(run)
-      })
+    /** What repetitions of the key are answered: a success, and a failure of Flowise. */
+    function receiptOf(opened: Exchange, { code, ending }: Outcome): StoredUpsert | undefined {
+      const isDone = ending === 'completed' || (code !== undefined && catalogue[code][0] === 'upstream')
+      return isDone ? { ...storedOf(opened), ...(code ? { code } : {}) } : undefined
     }
 
-    app.lifecycle.every(RENEW_MS, 'upsert keys', async function renewKeys() {
-      await Promise.allSettled([...keyed].map((run) => app.idempotency.renew(run)))
-    })
     app.lifecycle.drainSignal.addEventListener('abort', function endUpserts() {
       for (const exchange of running) exchange.stop('drained')
     })

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { wantsTable } from '../src/accept.ts'
 import { toCredits } from '../src/credits/pricing.ts'
+import { tableHeaders } from '../src/csv.ts'
 import type { Static } from '../src/schema.ts'
 import { decodeCursor, toPage } from '../src/store/cursor.ts'
 import { type Dimension, DIMENSIONS } from '../src/usage/groups.ts'
@@ -60,7 +61,7 @@ export default fp(
         ...(chatflowIds && { chatflowIds })
       })
       if (wantsTable(request.headers.accept)) {
-        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="usage.csv"')
+        void reply.headers(tableHeaders('usage'))
         return Readable.from(view.table(report.groups(after), groupBy))
       }
       const { limit = 50 } = query

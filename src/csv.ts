@@ -1,10 +1,19 @@
-/** Rows as CSV (RFC 4180), header first; read as they are asked for. */
-export async function* csvTable<R extends object>(
-  columns: readonly (keyof R & string)[],
-  rows: AsyncIterable<R>
+/** Rows as CSV (RFC 4180), header first; read as they are asked for, and shown as `view` says. */
+export async function* csvTable<R, V extends object>(
+  columns: readonly (keyof V & string)[],
+  rows: AsyncIterable<R>,
+  view: (row: R) => V | Promise<V>
 ): AsyncGenerator<string> {
   yield `${columns.join(',')}\r\n`
-  for await (const row of rows) yield `${columns.map((column) => csvCell(row[column])).join(',')}\r\n`
+  for await (const row of rows) {
+    const shown = await view(row)
+    yield `${columns.map((column) => csvCell(shown[column])).join(',')}\r\n`
+  }
+}
+
+/** Headers of a table that is saved under this name. */
+export function tableHeaders(name: string): Record<string, string> {
+  return { 'content-type': 'text/csv; charset=utf-8', 'content-disposition': `attachment; filename="${name}.csv"` }
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { type Static, type TProperties, type TSchema, Type } from '@sinclair/typebox'
 
 export { type Static, type TSchema, Type }
@@ -63,4 +64,15 @@ export function responses<S extends TSchema>(success: S, ...errors: number[]): {
 /** The error half of a response map. */
 export function problems(...statuses: number[]): Record<number, TSchema> {
   return Object.fromEntries(statuses.map((status) => [status, Type.Unsafe({ $ref: 'Problem#' })]))
+}
+
+/** The success of a list that is also exported: a page as JSON, or all of it as a table. */
+export function pageOrTable<S extends TSchema>(page: S, description: string) {
+  return {
+    description,
+    content: {
+      'application/json': { schema: page },
+      'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
+    }
+  }
 }

@@ -35,9 +35,5 @@ export function auditView(row: AuditRow): Static<typeof AuditView> {
 
 /** The rows as CSV, header first. */
 export function auditCsv(rows: AsyncIterable<AuditRow>): AsyncGenerator<string> {
-  return csvTable(COLUMNS, viewsOf(rows))
-}
-
-async function* viewsOf(rows: AsyncIterable<AuditRow>): AsyncGenerator<Static<typeof AuditView>> {
-  for await (const row of rows) yield auditView(row)
+  return csvTable(COLUMNS, rows, auditView)
 }

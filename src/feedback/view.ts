@@ -84,9 +84,5 @@ export function feedbackView(row: FeedbackRow): Static<typeof FeedbackView> {
 
 /** The rows as CSV, header first. */
 export function feedbackCsv(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<string> {
-  return csvTable(COLUMNS, viewsOf(rows))
-}
-
-async function* viewsOf(rows: AsyncIterable<FeedbackRow>): AsyncGenerator<Static<typeof FeedbackView>> {
-  for await (const row of rows) yield feedbackView(row)
+  return csvTable(COLUMNS, rows, feedbackView)
 }

@@ -76,9 +76,5 @@ export function leadView(row: LeadRow): Static<typeof LeadView> {
 
 /** The rows as CSV, header first. */
 export function leadsCsv(rows: AsyncIterable<LeadRow>): AsyncGenerator<string> {
-  return csvTable(COLUMNS, viewsOf(rows))
-}
-
-async function* viewsOf(rows: AsyncIterable<LeadRow>): AsyncGenerator<Static<typeof LeadView>> {
-  for await (const row of rows) yield leadView(row)
+  return csvTable(COLUMNS, rows, leadView)
 }

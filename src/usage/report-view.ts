@@ -113,10 +113,6 @@ export function createReportView(names: UsageNames, toCredits: (micro: number) =
     }
   }
 
-  async function* rows(groups: AsyncIterable<UsageGroup>): AsyncGenerator<UsageRowView> {
-    for await (const group of groups) yield row(group)
-  }
-
   return {
     row,
     totals,
@@ -125,7 +121,7 @@ export function createReportView(names: UsageNames, toCredits: (micro: number) =
         return groupBy.has(dimension as keyof typeof COLUMNS) ? columns : []
       })
       const columns = [...named, ...Object.keys(counts)] as (keyof UsageRowView)[]
-      return csvTable(columns, rows(groups))
+      return csvTable(columns, groups, row)
     }
   }
 }

@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { wantsTable } from '../../../../src/accept.ts'
 import { AuditView, auditCsv, auditView } from '../../../../src/admin/audit-view.ts'
-import { Members, PageQuery, PageReply, problems, Type } from '../../../../src/schema.ts'
+import { tableHeaders } from '../../../../src/csv.ts'
+import { Members, pageOrTable, PageQuery, PageReply, problems, Type } from '../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../src/store/cursor.ts'
 
 const Filter = Members({
@@ -28,13 +29,7 @@ export default (async function auditRoutes(app) {
         security: [{ bearer: [] }],
         querystring: Filter,
         response: {
-          200: {
-            description: 'A page of entries, or the export',
-            content: {
-              'application/json': { schema: AuditPage },
-              'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
-            }
-          },
+          200: pageOrTable(AuditPage, 'A page of entries, or the export'),
           ...problems(401, 403, 422, 503)
         }
       }
@@ -42,10 +37,8 @@ export default (async function auditRoutes(app) {
     async function listAudit(request, reply) {
       const { limit = 50, cursor, ...filter } = request.query
       const after = decodeCursor(cursor, 'number')
-      if (wantsTable(request.headers.accept)) {
-        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="audit.csv"')
-        return reply.send(Readable.from(auditCsv(app.auditLog.all(filter, after))))
-      }
+      if (wantsTable(request.headers.accept))
+        return reply.headers(tableHeaders('audit')).send(Readable.from(auditCsv(app.auditLog.all(filter, after))))
       const rows = await app.auditLog.list(filter, { ...(after ? { after } : {}), limit: limit + 1 })
       const { items, ...tail } = toPage(rows, limit, (row) => row.createdAt)
       return { entries: items.map(auditView), ...tail }

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Readable } from 'node:stream'
-import { problems, Type } from '../../../../src/schema.ts'
+import { pageOrTable, problems } from '../../../../src/schema.ts'
 import { AdminUsageQuery, UsagePage } from '../../../../src/usage/report-view.ts'
 
 /** What everybody's predictions have used and cost. */
@@ -16,13 +15,7 @@ export default (async function adminUsageRoutes(app) {
         security: [{ bearer: [] }],
         querystring: AdminUsageQuery,
         response: {
-          200: {
-            description: 'A page of the report, or the export',
-            content: {
-              'application/json': { schema: UsagePage },
-              'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
-            }
-          },
+          200: pageOrTable(UsagePage, 'A page of the report, or the export'),
           ...problems(401, 403, 422, 503)
         }
       }

@@ -1,7 +1,6 @@
-import type { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { identityOf } from '../../../../src/auth/identity.ts'
-import { Members, problems, Type } from '../../../../src/schema.ts'
+import { Members, pageOrTable, problems } from '../../../../src/schema.ts'
 import { UsagePage, UsageQueryMembers } from '../../../../src/usage/report-view.ts'
 
 /** What the caller's own predictions have used and cost. */
@@ -17,13 +16,7 @@ export default (async function usageRoutes(app) {
         security: [{ bearer: [] }],
         querystring: Members(UsageQueryMembers),
         response: {
-          200: {
-            description: 'A page of the report, or the export',
-            content: {
-              'application/json': { schema: UsagePage },
-              'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
-            }
-          },
+          200: pageOrTable(UsagePage, 'A page of the report, or the export'),
           ...problems(401, 403, 422, 503)
         }
       }

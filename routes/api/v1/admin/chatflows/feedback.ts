@@ -2,9 +2,10 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { wantsTable } from '../../../../../src/accept.ts'
 import { ChatflowParams } from '../../../../../src/chatflows/schemas.ts'
+import { tableHeaders } from '../../../../../src/csv.ts'
 import { AppError } from '../../../../../src/errors.ts'
 import { feedbackCsv, FeedbackPage, feedbackView } from '../../../../../src/feedback/view.ts'
-import { Members, PageQuery, problems, Type } from '../../../../../src/schema.ts'
+import { Members, pageOrTable, PageQuery, problems } from '../../../../../src/schema.ts'
 import { decodeCursor, toPage } from '../../../../../src/store/cursor.ts'
 
 /** What people said about the answers of a chatflow. */
@@ -22,13 +23,7 @@ export default (async function adminFeedback(app) {
         params: ChatflowParams,
         querystring: Members(PageQuery),
         response: {
-          200: {
-            description: 'A page, or the export',
-            content: {
-              'application/json': { schema: FeedbackPage },
-              'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) }
-            }
-          },
+          200: pageOrTable(FeedbackPage, 'A page, or the export'),
           ...problems(401, 403, 404, 422, 503)
         }
       }
@@ -38,10 +33,8 @@ export default (async function adminFeedback(app) {
       const { limit = 50, cursor } = request.query
       if ((await app.chatflows.get(chatflowId)) === undefined) throw new AppError('chatflow_not_found')
       const after = decodeCursor(cursor, 'number')
-      if (wantsTable(request.headers.accept)) {
-        reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="feedback.csv"')
-        return reply.send(Readable.from(feedbackCsv(app.feedback.all(chatflowId))))
-      }
+      if (wantsTable(request.headers.accept))
+        return reply.headers(tableHeaders('feedback')).send(Readable.from(feedbackCsv(app.feedback.all(chatflowId))))
       const rows = await app.feedback.ofChatflow(chatflowId, { after, limit: limit + 1 })
       const { items, ...tail } = toPage(rows, limit, (row) => row.createdAt)
       return { feedback: items.map(feedbackView), ...tail }
