@@ -89,7 +89,7 @@ export default fp(
         reply.header(REPLAYED, 'true')
         return
       }
-      const messageId = keyed?.messageId ?? app.ids.uuid()
+      const messageId = keyed?.messageId ?? app.ids.ordered()
       const runId = runIdOf(messageId)
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       let sessionId: string
@@ -209,7 +209,7 @@ export default fp(
     /** A visitor's chat that has no name yet is called like its first answer: it is found again by that. */
     function newSession(identity: Identity, chatflowId: string, messageId: string): string {
       const owner = chatOwnerOf(identity)
-      return owner.visitorId === null ? app.ids.uuid() : sessionOfChat(owner, chatflowId, messageId)
+      return owner.visitorId === null ? app.ids.ordered() : sessionOfChat(owner, chatflowId, messageId)
     }
 
     /** From now on the session is this run's alone. */

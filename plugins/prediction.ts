@@ -90,7 +90,7 @@ export default fp(
     /** Stores the files, the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
     async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<Opened> {
       const { attachments } = request
-      const userMessageId = app.ids.uuid()
+      const userMessageId = app.ids.ordered()
       // What a message names is there before it.
       const opening = attachments?.open() ?? Promise.resolve([])
       const begun = opening.then(() =>

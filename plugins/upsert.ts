@@ -67,7 +67,7 @@ export default fp(
         reply.header(REPLAYED, 'true')
         return
       }
-      const messageId = begun?.messageId ?? app.ids.uuid()
+      const messageId = begun?.messageId ?? app.ids.ordered()
       const run = key === undefined ? undefined : { accountId: userId, key, rid: runIdOf(messageId) }
       try {
         const files = await app.checkIndexed(userId, sent)

@@ -1,34 +1,48 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomFillSync, randomUUID } from 'node:crypto'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
+/** The same in the order of their codes: texts of these sort like the bytes they stand for. */
+const SORTED = '234567abcdefghijklmnopqrstuvwxyz'
+const RUN_BYTES = 17
+/** A call for random bytes costs more than the bytes do. */
+const POOLED_RUNS = 256
+const ORDERED = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const COUNTER_LIMIT = 0x1000
 
 /** Sources of identifiers, as an argument, so that tests can make them repeatable. */
 export interface Ids {
-  /** UUID v4; ids of rows and everything a client may see. */
+  /** UUID v4: what is to tell nothing about itself. */
   uuid(): string
-  /** 26 characters of `[a-z2-7]` (130 random bits): run ids and attempt nonces. */
+  /**
+   * UUID v7 (RFC 9562, section 5.7), each greater than the one before: ids of rows that are made in numbers. Neighbours in
+   * time are neighbours in every index, and a store writes few pages for many of them.
+   */
+  ordered(): string
+  /** 26 characters of `[a-z2-7]` (130 random bits): attempt nonces and names of processes. */
   run(): string
   /** 32 random bytes as base64url: refresh tokens and other secrets. */
   secret(): string
 }
 
 /** Identifiers from the operating system's random source. */
-export function createIds(): Ids {
+export function createIds(now: () => number = () => Date.now()): Ids {
   return {
     uuid: () => randomUUID(),
-    run: () => base32(randomBytes(17)),
+    ordered: createOrdered(now),
+    run: createRuns(),
     secret: () => randomBytes(32).toString('base64url')
   }
 }
 
 /** The run id that belongs to these parts, always the same one: 26 characters of `[a-z2-7]`. */
 export function derivedRunId(...parts: string[]): string {
-  return base32(createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, 17))
+  return base32(createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, RUN_BYTES), ALPHABET)
 }
 
-/** The run that a message answers: whoever knows the message finds its money without an index. */
+/** The run that a message answers: whoever knows the message finds its money without an index. Of ordered ids it keeps the order. */
 export function runIdOf(messageId: string): string {
-  return derivedRunId('run', messageId)
+  if (!ORDERED.test(messageId)) return derivedRunId('run', messageId)
+  return base32(Buffer.from(messageId.replaceAll('-', ''), 'hex'), SORTED)
 }
 
 /** Lower-case hex SHA-256, the form in which tokens and keys are stored. */
@@ -36,7 +50,43 @@ export function sha256Hex(text: string | Uint8Array): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-function base32(bytes: Uint8Array): string {
+/** Twelve bits count within a millisecond; who needs more borrows from the next one. */
+function createOrdered(now: () => number): () => string {
+  let latest = 0
+  let counter = 0
+  let time = ''
+
+  function advance(to: number): void {
+    latest = to
+    counter = 0
+    const digits = to.toString(16).padStart(12, '0')
+    time = `${digits.slice(0, 8)}-${digits.slice(8)}-7`
+  }
+
+  return () => {
+    const at = now()
+    // A clock that is set back stands still.
+    if (at > latest) advance(at)
+    else if (++counter === COUNTER_LIMIT) advance(latest + 1)
+    return `${time}${counter.toString(16).padStart(3, '0')}-${randomUUID().slice(19)}`
+  }
+}
+
+function createRuns(): () => string {
+  const pool = Buffer.alloc(RUN_BYTES * POOLED_RUNS)
+  let at = pool.length
+  return () => {
+    if (at === pool.length) {
+      randomFillSync(pool)
+      at = 0
+    }
+    at += RUN_BYTES
+    return base32(pool.subarray(at - RUN_BYTES, at), ALPHABET)
+  }
+}
+
+/** The first 130 bits at most, zeros behind where there are fewer. */
+function base32(bytes: Uint8Array, alphabet: string): string {
   let text = ''
   let bits = 0
   let value = 0
@@ -45,8 +95,8 @@ function base32(bytes: Uint8Array): string {
     bits += 8
     while (bits >= 5 && text.length < 26) {
       bits -= 5
-      text += ALPHABET[(value >> bits) & 31]
+      text += alphabet[(value >> bits) & 31]
     }
   }
-  return text
+  return text.length === 26 ? text : text + (alphabet[(value << (5 - bits)) & 31] ?? '')
 }

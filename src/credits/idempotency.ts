@@ -48,7 +48,7 @@ export interface Idempotency {
 export function createIdempotency(options: {
   store: Store
   clock: Clock
-  ids: Pick<Ids, 'uuid'>
+  ids: Pick<Ids, 'ordered'>
   /** Where the holds and charges of predictions are. */
   book?: BookNames
 }): Idempotency {
@@ -59,7 +59,7 @@ export function createIdempotency(options: {
 
   async function begin({ accountId, key, bodyHash }: Keyed & { bodyHash: string }): Promise<Begun> {
     return persist(clock, async () => {
-      const messageId = ids.uuid()
+      const messageId = ids.ordered()
       const rid = runIdOf(messageId)
       const row = { ...newRow({ accountId, key, bodyHash }, { rid, now: clock.now() }), messageId }
       if (await requests.insert(row)) return { state: 'new', rid: row.rid, messageId }

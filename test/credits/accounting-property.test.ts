@@ -223,5 +223,5 @@ async function requireExplained(store: Store, claims: Map<string, number>) {
 function createRepeatableIds(): Ids {
   let count = 0
   const next = () => derivedRunId('test', String(count++))
-  return { uuid: next, run: next, secret: next }
+  return { uuid: next, ordered: next, run: next, secret: next }
 }

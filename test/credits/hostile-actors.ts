@@ -121,5 +121,5 @@ async function renew(hold: Hold, usedMicro: number, { ledger, clock, claims }: D
 function createRepeatableIds(): Ids {
   let made = 0
   const next = () => derivedRunId('hostile', String(made++))
-  return { uuid: next, run: next, secret: next }
+  return { uuid: next, ordered: next, run: next, secret: next }
 }
