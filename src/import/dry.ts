@@ -21,6 +21,7 @@ export function createDryStore(store: Store | undefined): Store {
         return true
       },
       update: done,
+      updated: async (id) => ours?.get(id) ?? rows?.get(id),
       remove: done
     }
   }

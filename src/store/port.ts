@@ -58,6 +58,8 @@ export interface Collection<D extends Document> {
   get(id: string): Promise<D | undefined>
   /** False if there is no such document, the guard does not hold, or a unique key would be taken twice. */
   update(id: string, guard: Guard, change: Change, append?: Append[]): Promise<boolean>
+  /** The same, answering the document as the change has left it; undefined where `update` answers false. */
+  updated(id: string, guard: Guard, change: Change, append?: Append[]): Promise<D | undefined>
   /** False if there is no such document or the guard does not hold. */
   remove(id: string, guard?: Guard): Promise<boolean>
   list(query: ListQuery): Promise<D[]>

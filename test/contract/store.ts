@@ -126,6 +126,33 @@ export function storeContract(t: Test, name: string, open: (t: Test) => Promise<
     t.equal(after?.['big'], Number.MAX_SAFE_INTEGER)
   })
 
+  withThings('a change answers the document it leaves, when asked for it', async (t, things, opened) => {
+    const notes = opened.store.collection<Thing>('notes')
+    const note = (id: string) => [{ collection: 'notes', document: { id } }]
+    await things.insert({ id: 'a', name: 'x', amount: 5, rank: 1 }, note('n1'))
+    await things.insert({ id: 'b', name: 'y' })
+    const change = { inc: { amount: -2 }, set: { 'nested.list': [[1], 'ü\ud800'] }, unset: ['rank'] }
+    const left = { id: 'a', name: 'x', amount: 3, nested: { list: [[1], 'ü\ud800'] } }
+    t.strictSame(await things.updated('a', { gte: { amount: 5 } }, change, note('n2')), left)
+    t.equal(await things.updated('a', { gte: { amount: 5 } }, change, note('n3')), undefined, 'the guard')
+    t.equal(await things.updated('c', {}, change, note('n4')), undefined, 'no such document')
+    t.equal(await things.updated('b', {}, { set: { name: 'x' } }, note('n5')), undefined, 'a unique key')
+    t.equal(await things.updated('lone \ud800', {}, change), undefined)
+    await t.rejects(things.updated('a', {}, { inc: { amount: -4 } }))
+    t.strictSame(await things.updated('a', {}, { set: { amount: 3 } }), left, 'also when nothing changes')
+    t.strictSame(await things.get('a'), left)
+    t.same(
+      (await notes.list({ limit: 10 })).map(({ id }) => id),
+      ['n1', 'n2']
+    )
+    const counted = await Promise.all(Array.from({ length: 20 }, () => things.updated('b', {}, { inc: { n: 1 } })))
+    const seen = counted.map((thing) => Number(thing?.['n'])).sort((one, other) => one - other)
+    t.ok(
+      seen.every((n, i) => n > i && n <= 20),
+      'none answers what was before its change'
+    )
+  })
+
   withThings('a change that means nothing certain is refused before it is tried', async (t, things) => {
     await things.insert({ id: 'a' })
     await t.rejects(things.update('a', {}, { set: { 'a.b': 1 }, inc: { a: 1 } }))

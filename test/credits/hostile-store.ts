@@ -61,6 +61,7 @@ export function createStoreWire(store: Store): Wire {
       return {
         insert: (...args) => request(`insert ${name}`, true, () => real.insert(...args)),
         update: (...args) => request(`update ${name}`, true, () => real.update(...args)),
+        updated: (...args) => request(`update ${name}`, true, () => real.updated(...args)),
         remove: (...args) => request(`remove ${name}`, true, () => real.remove(...args)),
         get: (id) => request(`get ${name}`, false, () => real.get(id)),
         list: (query) => request(`list ${name}`, false, () => real.list(query)),

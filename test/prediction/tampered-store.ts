@@ -22,7 +22,8 @@ export async function openTamperedStore(
       ...real,
       get: (...given) => guarded('read', () => real.get(...given)),
       insert: (...given) => guarded('write', () => real.insert(...given)),
-      update: (...given) => guarded('write', () => real.update(...given))
+      update: (...given) => guarded('write', () => real.update(...given)),
+      updated: (...given) => guarded('write', () => real.updated(...given))
     }
   }
   return { ...store, collection: (name) => tampered(name, store.collection(name)) }

@@ -1,7 +1,7 @@
-import type { Collection as MongoCollection, Db, Filter } from 'mongodb'
+import type { Document as BsonDocument, Collection as MongoCollection, Db, Filter } from 'mongodb'
 import type { Clock } from '../../clock.ts'
 import { checkAppends, checkDocument, checkLimit, specsByName } from '../checks.ts'
-import type { Collection, CollectionSpec, Document, Guard, Store } from '../port.ts'
+import type { Append, Change, Collection, CollectionSpec, Document, Guard, Store } from '../port.ts'
 import type { Calls } from './calls.ts'
 import {
   checkNonNegative,
@@ -63,12 +63,14 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
     }
 
     /** Repeats a write until its document is met, or is not there as the guard wants it. */
-    async function applied(id: string, guard: Guard, { outbox: room, bounds }: Extra, write: Write): Promise<boolean> {
+    async function applied<T>(id: string, guard: Guard, extra: Extra, write: Write<T>): Promise<T | false> {
+      const { outbox: room, bounds } = extra
       const own: Filter<StoredDocument> = { _id: id, ...alive, ...filterOf(guard) }
       const hasExtra = room !== undefined || bounds.length > 0
       const filter = { $and: [own, room ?? {}, filterOf({ gte: Object.fromEntries(bounds) })] }
       for (let tries = 0; tries < MAX_TRIES; tries++) {
-        if (await write(hasExtra ? filter : own)) return true
+        const met = await run(() => write(hasExtra ? filter : own))
+        if (met !== false) return met
         if (isTarget && tries === 0) {
           // Also when nothing waits any more: somebody may have published it a moment after the write.
           await outbox.flush(spec, id)
@@ -79,6 +81,20 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         if (block === 'waiting') await outbox.empty(name, id)
       }
       throw unavailable(new Error('The outbox does not empty'))
+    }
+
+    /** Makes a change by this command, and sees to what is appended with it. */
+    async function changed<T>(
+      { id, guard, change, append = [] }: Update,
+      command: (filter: Filter<StoredDocument>, update: BsonDocument) => Promise<T | false>
+    ): Promise<T | false> {
+      checkAppends(name, append, specOf)
+      const update = updateOf(change, append)
+      const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
+      if (!id.isWellFormed()) return false
+      const done = await unlessTaken(applied(id, guard, extra, (filter) => command(filter, update)))
+      if (done !== false && append.length > 0) outbox.publishSoon(name, id, append)
+      return done
     }
 
     return {
@@ -97,25 +113,27 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         const found = await run(() => documents.findOne({ _id: id, ...alive }, { projection: WITHOUT_OUTBOX }))
         return found === null ? undefined : (fromDocument(found) as D)
       },
-      async update(id, guard, change, append = []) {
-        checkAppends(name, append, specOf)
-        const update = updateOf(change, append)
-        const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
-        if (!id.isWellFormed()) return false
-        const write: Write = (filter) => run(async () => (await documents.updateOne(filter, update)).matchedCount === 1)
-        const isApplied = await unlessTaken(applied(id, guard, extra, write))
-        if (isApplied && append.length > 0) outbox.publishSoon(name, id, append)
-        return isApplied
+      update: (id, guard, change, append) =>
+        changed(
+          { id, guard, change, append },
+          async (filter, update) => (await documents.updateOne(filter, update)).matchedCount === 1
+        ),
+      async updated(id, guard, change, append) {
+        // Without a projection, which FerretDB does not take here.
+        const found = await changed(
+          { id, guard, change, append },
+          async (filter, update) =>
+            (await documents.findOneAndUpdate(filter, update, { returnDocument: 'after' })) ?? false
+        )
+        return found === false ? undefined : (fromDocument(found) as D)
       },
       async remove(id, guard = {}) {
         if (!id.isWellFormed()) return false
         // What waits in a document belongs to other collections: it must not go with it.
-        return applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, (filter) =>
-          run(async () => {
-            if (!isTarget) return (await documents.deleteOne(filter)).deletedCount === 1
-            return (await documents.replaceOne(filter, { '%removedAt': clock.now() })).modifiedCount === 1
-          })
-        )
+        return applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, async (filter) => {
+          if (!isTarget) return (await documents.deleteOne(filter)).deletedCount === 1
+          return (await documents.replaceOne(filter, { '%removedAt': clock.now() })).modifiedCount === 1
+        })
       },
       async list(query) {
         checkLimit(query.limit)
@@ -157,7 +175,15 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
   }
 }
 
-type Write = (filter: Filter<StoredDocument>) => Promise<boolean>
+/** What came of it; false when no document was met. */
+type Write<T> = (filter: Filter<StoredDocument>) => Promise<T | false>
+
+interface Update {
+  id: string
+  guard: Guard
+  change: Change
+  append: Append[] | undefined
+}
 
 /** Something waits in the outbox, or what was in the way a moment ago is gone. */
 type Block = 'waiting' | 'gone'
@@ -169,7 +195,7 @@ interface Extra {
 }
 
 /** False when an id or a unique key is taken. */
-async function unlessTaken(write: Promise<boolean>): Promise<boolean> {
+async function unlessTaken<T>(write: Promise<T | false>): Promise<T | false> {
   try {
     return await write
   } catch (error) {

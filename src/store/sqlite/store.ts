@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
 import { checkAppends, checkDocument, checkLimit, specsByName } from '../checks.ts'
-import type { Append, Collection, CollectionSpec, Document, Store } from '../port.ts'
+import type { Append, Change, Collection, CollectionSpec, Document, Guard, Store } from '../port.ts'
 import { createGroupCommit } from './commit.ts'
 import { isTaken, portError } from './errors.ts'
 import { schemaOf, tableName } from './schema.ts'
@@ -39,7 +39,29 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
 
   function collection<D extends Document>(name: string): Collection<D> {
     const table = tableName(specOf(name).name)
+    async function get(id: string): Promise<D | undefined> {
+      return reading(() => {
+        const row = id.isWellFormed() ? prepare(`select doc from ${table} where id = ?`).get(id) : undefined
+        return row && (parse(row) as D)
+      })
+    }
+
+    async function update(id: string, guard: Guard, change: Change, append: Append[] = []): Promise<boolean> {
+      const { sql, values } = updateOf(table, changeExpression(change), id, guardCondition(guard))
+      checkAppends(name, append, specOf)
+      const appended = append.map((item) => appendTo(prepare, item))
+      const write = () => {
+        const done = runUnlessTaken(prepare(sql), values)
+        if (done) for (const put of appended) put()
+        return done
+      }
+      return id.isWellFormed() && commits.add(write, append.length > 0)
+    }
+
     return {
+      get,
+      update,
+      updated: async (id, ...rest) => ((await update(id, ...rest)) ? get(id) : undefined),
       async insert(document, append = []) {
         const row = rowOf(document)
         checkAppends(name, append, specOf)
@@ -51,23 +73,6 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
           return done
         }
         return commits.add(write, append.length > 0)
-      },
-      async get(id) {
-        return reading(() => {
-          const row = id.isWellFormed() ? prepare(`select doc from ${table} where id = ?`).get(id) : undefined
-          return row && (parse(row) as D)
-        })
-      },
-      async update(id, guard, change, append = []) {
-        const { sql, values } = updateOf(table, changeExpression(change), id, guardCondition(guard))
-        checkAppends(name, append, specOf)
-        const appended = append.map((item) => appendTo(prepare, item))
-        const write = () => {
-          const done = runUnlessTaken(prepare(sql), values)
-          if (done) for (const put of appended) put()
-          return done
-        }
-        return id.isWellFormed() && commits.add(write, append.length > 0)
       },
       async remove(id, guard = {}) {
         const condition = guardCondition(guard)
