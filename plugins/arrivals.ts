@@ -34,7 +34,7 @@ export default fp(
       const isKnown = request.headers['content-length'] !== undefined
       const giveBack = isKnown ? room.take(sender, bytes) : takeLater(raw, sender, bytes)
       finished(raw, { writable: false }, giveBack)
-      finished(reply.raw, { readable: false }, giveBack)
+      reply.whenClosed(giveBack)
     })
 
     /** Nearly all that announce nothing are small, and there by then. */
@@ -49,7 +49,7 @@ export default fp(
       return () => giveBack()
     }
   },
-  { name: 'arrivals', dependencies: ['configuration', 'auth'] }
+  { name: 'arrivals', dependencies: ['configuration', 'auth', 'request-context'] }
 )
 
 /** Bytes, at most; HTTP/2 and chunks need not announce how many. */

@@ -1,4 +1,3 @@
-import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -10,12 +9,12 @@ export default fp(
   async function requestLog(app: FastifyInstance) {
     app.addHook('onRequest', function followRequest(request, reply, done) {
       // onResponse stays silent when a client leaves a stream; this fires exactly once.
-      finished(reply.raw, (error) => {
+      reply.whenClosed(() => {
         const { method } = request
         // The pattern and not the address: that one may carry ids and whatever a client wrote into it.
         const route = request.routeOptions.url ?? 'unmatched'
         const status = reply.raw.headersSent ? reply.raw.statusCode : NO_REPLY
-        const isAborted = error != null
+        const isAborted = !reply.raw.writableFinished
         const key = request.identity?.key?.keyId
         app.metrics.requestEnded({ method, route, status, seconds: reply.elapsedTime / 1000 })
         request.log.info(
