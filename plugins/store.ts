@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { clockDifferenceMs } from '../src/store/mongo/clock-difference.ts'
 import type { Store } from '../src/store/port.ts'
+import { rememberRows } from '../src/store/recent.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,11 +16,11 @@ const COMPARE_CLOCKS_MS = 600_000
 /** Leases last 60 s and are renewed every 15 s: two gateways that are 45 s apart end each other's holds. */
 const TOLERATED_MS = 10_000
 
-/** The open store; closed after everything that may still write. */
+/** The store; closed after everything that may still write. */
 export default fp(
   async function store(app: FastifyInstance) {
     const { mongo } = app.parts.store
-    app.decorate('store', app.parts.store)
+    app.decorate('store', storeOf(app))
     // The same connections for what is no document: `app.mongo`.
     if (mongo) await app.register(fastifyMongodb, mongo)
     if (mongo) {
@@ -35,8 +36,17 @@ export default fp(
       await app.takeTurn('store-maintenance', MAINTAIN_MS, () => app.store.maintain())
     })
     app.addHook('onClose', async function closeStore() {
-      await app.parts.store.close()
+      await app.store.close()
     })
   },
   { name: 'store', dependencies: ['configuration', 'lifecycle', 'bus'] }
 )
+
+/**
+ * With a memory where processes can tell each other what they change. A gateway alone on MongoDB does not know that it is
+ * alone, and on SQLite reading costs as little.
+ */
+function storeOf({ parts, config, bus, clock }: FastifyInstance): Store {
+  const isRemembered = parts.store.kind === 'mongodb' && config.redisUrl !== undefined
+  return isRemembered ? rememberRows(parts.store, { bus, clock }) : parts.store
+}

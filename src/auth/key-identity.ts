@@ -29,10 +29,10 @@ export function budgetOf(keyId: string): string {
   return `key:${keyId}`
 }
 
-/** Identities of keys; user, key and login session are read anew each time. */
+/** Identities of keys; user, key and login session are looked up each time. */
 export function createKeyIdentities({ ring, embedTokens, users, sessions, clock }: KeyIdentityParts): KeyIdentities {
   async function owner(userId: string): Promise<UserRow> {
-    const user = await users.findById(userId)
+    const user = await users.recent(userId)
     if (!user?.isActive) throw new AppError('user_disabled', { detail: 'The owner of this key is disabled.' })
     return user
   }

@@ -4,7 +4,7 @@ import type { ApiKeyRow } from '../store/key-rows.ts'
 import type { Store } from '../store/port.ts'
 import { isSameHash, readKey } from './key-text.ts'
 
-/** The keys that open something, read anew each time: one that was revoked opens nothing any more, in no process. */
+/** The keys that open something, looked up each time: one that was revoked opens nothing any more, in no process. */
 export interface KeyRing {
   /** The key, the SHA-256 of what was sent, and when that ends. @throws invalid_token, token_revoked, token_expired */
   open(text: string): Promise<Opened & { hash: string }>
@@ -42,7 +42,7 @@ export function createKeyRing({ store, clock, keep }: KeyRingOptions): KeyRing {
   }
 
   async function find(id: string, hash: string): Promise<Opened> {
-    const row = await rows.get(id)
+    const row = await rows.recent(id)
     // Who does not have the secret learns nothing of the key.
     const isCurrent = row !== undefined && isSameHash(row.secretHash, hash)
     const isPrevious = row?.previous !== undefined && isSameHash(row.previous.hash, hash)

@@ -149,8 +149,8 @@ export function createSessions(options: SessionOptions): Sessions {
 
   /** The session behind a token: the one it names, or the one it was handed out in. */
   async function familyOf({ sid, hash }: AccessToken, userId: string): Promise<TokenFamilyRow | undefined> {
-    const familyId = sid ?? (await refreshTokens.get(hash))?.familyId
-    const family = familyId === undefined ? undefined : await families.get(familyId)
+    const familyId = sid ?? (await refreshTokens.recent(hash))?.familyId
+    const family = familyId === undefined ? undefined : await families.recent(familyId)
     return family?.userId === userId ? family : undefined
   }
 
@@ -234,7 +234,7 @@ export function createSessions(options: SessionOptions): Sessions {
       if (family) return { sid: family.id, isRevoked: hasEnded(family, user) }
       // Claims count in seconds: a token of the same second may be older, and is refused.
       if (user.tokensValidFromAt > 0 && token.issuedAt <= user.tokensValidFromAt) return { sid: null, isRevoked: true }
-      return { sid: null, isRevoked: (await revokedTokens.get(token.hash)) !== undefined }
+      return { sid: null, isRevoked: (await revokedTokens.recent(token.hash)) !== undefined }
     },
     async purge() {
       const before = clock.now() - AFTERLIFE_MS

@@ -32,6 +32,8 @@ export interface Users extends UserChanges {
   /** What `record` makes of the row appears with it. @throws validation_error, already_exists */
   create(user: NewUser, record?: (row: UserRow) => Append[]): Promise<UserRow>
   findById(id: string): Promise<UserRow | undefined>
+  /** The same, for every request of the user (`recent` of the store). */
+  recent(id: string): Promise<UserRow | undefined>
   /** Compared without case. */
   findByUsername(username: string): Promise<UserRow | undefined>
   /** Compared trimmed and lower-cased. */
@@ -105,10 +107,8 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
       if (await isTaken(users, 'email', address)) throw emailTaken()
       throw new AppError('already_exists', { detail: 'Another user has this username.' })
     },
-    async findById(id) {
-      const row = await users.get(id)
-      return row?.deletedAt === undefined ? row : undefined
-    },
+    findById: async (id) => unlessDeleted(await users.get(id)),
+    recent: async (id) => unlessDeleted(await users.recent(id)),
     async findByLogin(login) {
       // A token from elsewhere may say that somebody is called like the address of one of ours.
       const found = await Promise.all([findByUsername(login), findByEmail(login)])
@@ -118,7 +118,7 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
     async seen(claims) {
       const { userId, username, email, role, issuedAt = 0, externalId = userId } = claims
       for (let attempt = 0; attempt < 5; attempt++) {
-        const known = await users.get(userId)
+        const known = await users.recent(userId)
         if (known) return follow(known, role, issuedAt)
         const isNameTaken = username !== null && (await isTaken(users, 'usernameKey', usernameKeyOf(username)))
         const isEmailTaken = email !== null && (await isTaken(users, 'email', email))
@@ -135,6 +135,10 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
       (await users.count({ equal: { role: 'admin', isActive: true, origin: 'local' }, exists: { deletedAt: false } })) >
       0
   }
+}
+
+function unlessDeleted(row: UserRow | undefined): UserRow | undefined {
+  return row?.deletedAt === undefined ? row : undefined
 }
 
 /** A search is two index ranges, merged in the order both are read in; a row found by both names appears once. */

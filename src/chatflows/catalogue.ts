@@ -36,6 +36,8 @@ export interface CatalogueStats {
 export interface Catalogue {
   /** Undefined for an id that was never in the catalogue; a deleted one is still answered. */
   get(chatflowId: string): Promise<ChatflowRow | undefined>
+  /** The same, for every request about it (`recent` of the store). */
+  recent(chatflowId: string): Promise<ChatflowRow | undefined>
   /** The same by id or alias. */
   named(name: string): Promise<ChatflowRow | undefined>
   /** Chatflows of every status by id, behind `afterId`. */
@@ -115,9 +117,10 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
 
   return {
     get: (chatflowId) => rows.get(chatflowId),
+    recent: (chatflowId) => rows.recent(chatflowId),
 
     async named(name) {
-      const row = await rows.get(name)
+      const row = await rows.recent(name)
       if (row !== undefined || !ALIAS.test(name)) return row
       return (await rows.list({ where: { equal: { alias: name } }, limit: 1 }))[0]
     },

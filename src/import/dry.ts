@@ -14,6 +14,7 @@ export function createDryStore(store: Store | undefined): Store {
     const done = async () => true
     return {
       get: async (id) => ours?.get(id) ?? rows?.get(id),
+      recent: async (id) => ours?.get(id) ?? rows?.get(id),
       list: async (query) => (await rows?.list(query)) ?? [],
       count: async (where) => (await rows?.count(where)) ?? 0,
       async insert(document) {

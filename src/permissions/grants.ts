@@ -22,6 +22,8 @@ export interface With {
 /** The grants: one row per user and chatflow. A revoked one stays, inactive, and is reactivated by the next assignment. */
 export interface Grants {
   find(key: GrantKey): Promise<GrantRow | undefined>
+  /** The same, for every request about the chatflow (`recent` of the store). */
+  recent(key: GrantKey): Promise<GrantRow | undefined>
   /** Of many at once, one outcome: the storage decides who was first. `assignedBy` is the id of the administrator. */
   assign(key: GrantKey, by: { assignedBy: string; now: number } & With): Promise<Assignment>
   /** False if there is no active grant. */
@@ -66,6 +68,7 @@ export function createGrants(store: Store): Grants {
 
   return {
     find: (key) => rows.get(grantId(key)),
+    recent: (key) => rows.recent(grantId(key)),
 
     async assign(key, { assignedBy, now, append = [] }) {
       const id = grantId(key)

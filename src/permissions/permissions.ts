@@ -27,13 +27,14 @@ export interface Page {
 /** What permissions need of the catalogue. */
 export interface ChatflowSource {
   get(chatflowId: string): Promise<ChatflowRow | undefined>
+  recent(chatflowId: string): Promise<ChatflowRow | undefined>
   /** Chatflows of every status by id, behind `afterId`. */
   list(page: Page): Promise<ChatflowRow[]>
 }
 
 export interface Permissions extends Grants {
   /**
-   * Reads the store each time: a removed grant counts at once.
+   * Looks into the store each time: a removed grant counts at once.
    * @throws chatflow_not_found, chatflow_forbidden
    */
   require(asker: Asker, chatflowId: string): Promise<Grant>
@@ -79,7 +80,7 @@ export function createPermissions(grants: Grants, chatflows: ChatflowSource): Pe
     ...grants,
 
     async require({ userId, isAdmin, key }, chatflowId) {
-      const [chatflow, grant] = await Promise.all([chatflows.get(chatflowId), grants.find({ userId, chatflowId })])
+      const [chatflow, grant] = await Promise.all([chatflows.recent(chatflowId), grants.recent({ userId, chatflowId })])
       const decision = decide({ chatflow, grant, isAdmin })
       if (chatflow === undefined) throw new AppError('chatflow_not_found')
       if (decision !== 'allowed') throw key ? refusalOfKey(decision) : new AppError(decision)

@@ -56,6 +56,11 @@ export interface Collection<D extends Document> {
   /** False if the id or a unique key is taken; then nothing is stored or appended. */
   insert(document: D, append?: Append[]): Promise<boolean>
   get(id: string): Promise<D | undefined>
+  /**
+   * The same for those who ask with every request: what another process has changed may take as long to show as a message
+   * takes, two seconds at most. Others are given the same object; what is written because of it needs its guard.
+   */
+  recent(id: string): Promise<D | undefined>
   /** False if there is no such document, the guard does not hold, or a unique key would be taken twice. */
   update(id: string, guard: Guard, change: Change, append?: Append[]): Promise<boolean>
   /** The same, answering the document as the change has left it; undefined where `update` answers false. */

@@ -64,6 +64,7 @@ export function createStoreWire(store: Store): Wire {
         updated: (...args) => request(`update ${name}`, true, () => real.updated(...args)),
         remove: (...args) => request(`remove ${name}`, true, () => real.remove(...args)),
         get: (id) => request(`get ${name}`, false, () => real.get(id)),
+        recent: (id) => request(`get ${name}`, false, () => real.recent(id)),
         list: (query) => request(`list ${name}`, false, () => real.list(query)),
         count: (where) => request(`count ${name}`, false, () => real.count(where))
       }

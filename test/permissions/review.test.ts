@@ -44,6 +44,7 @@ async function setUp(t: Test) {
   await grants.assign({ userId: 'good', chatflowId: 'gone' }, { assignedBy: 'a', now: 1 })
   const source = {
     get: (id: string) => chatflows.get(id),
+    recent: (id: string) => chatflows.recent(id),
     list: async () => []
   }
   const people = {

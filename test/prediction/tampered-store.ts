@@ -21,6 +21,7 @@ export async function openTamperedStore(
     return {
       ...real,
       get: (...given) => guarded('read', () => real.get(...given)),
+      recent: (...given) => guarded('read', () => real.recent(...given)),
       insert: (...given) => guarded('write', () => real.insert(...given)),
       update: (...given) => guarded('write', () => real.update(...given)),
       updated: (...given) => guarded('write', () => real.updated(...given))

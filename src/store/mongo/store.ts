@@ -97,7 +97,16 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       return done
     }
 
+    async function get(id: string): Promise<D | undefined> {
+      if (!id.isWellFormed()) return undefined
+      if (isTarget) await outbox.flush(spec, id)
+      const found = await run(() => documents.findOne({ _id: id, ...alive }, { projection: WITHOUT_OUTBOX }))
+      return found === null ? undefined : (fromDocument(found) as D)
+    }
+
     return {
+      get,
+      recent: get,
       async insert(document, append = []) {
         checkDocument(document)
         checkNonNegative(spec, document)
@@ -106,12 +115,6 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         const isNew = await unlessTaken(run(async () => (await documents.insertOne(stored)).acknowledged))
         if (isNew) outbox.publishSoon(name, document.id, append)
         return isNew
-      },
-      async get(id) {
-        if (!id.isWellFormed()) return undefined
-        if (isTarget) await outbox.flush(spec, id)
-        const found = await run(() => documents.findOne({ _id: id, ...alive }, { projection: WITHOUT_OUTBOX }))
-        return found === null ? undefined : (fromDocument(found) as D)
       },
       update: (id, guard, change, append) =>
         changed(

@@ -60,6 +60,7 @@ export function createSqliteStore({ path, specs, readOnly = false }: SqliteOptio
 
     return {
       get,
+      recent: get,
       update,
       updated: async (id, ...rest) => ((await update(id, ...rest)) ? get(id) : undefined),
       async insert(document, append = []) {
