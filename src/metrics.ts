@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { createCounts, createHistogram } from './tallies.ts'
 
 export interface PredictionEnd {
   kind: 'json' | 'sse'
@@ -38,6 +39,7 @@ export interface Metrics {
 }
 
 const MICRO = 1_000_000
+const STATUS_CLASSES = ['', '1xx', '2xx', '3xx', '4xx', '5xx']
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 const PREDICTION_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600]
 
@@ -46,45 +48,65 @@ export function createMetrics(): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
-  const requests = new Histogram({
-    name: 'gateway_http_request_duration_seconds',
-    help: 'HTTP requests by method, route and status class',
-    labelNames: ['method', 'route', 'status'],
-    buckets: REQUEST_SECONDS,
-    registers
-  })
-  const running = new Gauge({
+  const requests = createHistogram(
+    {
+      name: 'gateway_http_request_duration_seconds',
+      help: 'HTTP requests by method, route and status class',
+      labelNames: ['method', 'route', 'status'],
+      registry
+    },
+    REQUEST_SECONDS
+  )
+  const runningNow = { json: 0, sse: 0 }
+  new Gauge({
     name: 'gateway_predictions_running',
     help: 'Predictions that are running now',
     labelNames: ['kind'],
-    registers
+    registers,
+    collect() {
+      for (const [kind, count] of Object.entries(runningNow)) this.set({ kind }, count)
+    }
   })
-  const predictions = new Histogram({
-    name: 'gateway_prediction_duration_seconds',
-    help: 'Predictions by how they ended',
-    labelNames: ['kind', 'ending'],
-    buckets: PREDICTION_SECONDS,
-    registers
+  const predictions = createHistogram(
+    {
+      name: 'gateway_prediction_duration_seconds',
+      help: 'Predictions by how they ended',
+      labelNames: ['kind', 'ending'],
+      registry
+    },
+    PREDICTION_SECONDS
+  )
+  const firstEvents = createHistogram(
+    {
+      name: 'gateway_prediction_first_event_seconds',
+      help: "Time to Flowise's first event or JSON answer",
+      labelNames: ['kind'],
+      registry
+    },
+    PREDICTION_SECONDS
+  )
+  const tokens = createCounts({
+    name: 'gateway_prediction_tokens_total',
+    help: 'Tokens Flowise reported',
+    labelNames: [],
+    registry
   })
-  const firstEvents = new Histogram({
-    name: 'gateway_prediction_first_event_seconds',
-    help: "Time to Flowise's first event or JSON answer",
-    labelNames: ['kind'],
-    buckets: PREDICTION_SECONDS,
-    registers
-  })
-  const tokens = new Counter({ name: 'gateway_prediction_tokens_total', help: 'Tokens Flowise reported', registers })
-  const tokensByDirection = new Counter({
+  const tokensByDirection = createCounts({
     name: 'gateway_prediction_direction_tokens_total',
     help: 'Tokens Flowise reported as input or as output of its models; what it reports only in sum is not among them',
     labelNames: ['direction'],
-    registers
+    registry
   })
-  const credits = new Counter({
+  const microMoved = { held: 0, charged: 0, released: 0 }
+  new Counter({
     name: 'gateway_credits_total',
     help: 'Credits by what happened to them',
     labelNames: ['kind'],
-    registers
+    registers,
+    collect() {
+      this.reset()
+      for (const [kind, micro] of Object.entries(microMoved)) this.inc({ kind }, micro / MICRO)
+    }
   })
   const failures = new Counter({
     name: 'gateway_upstream_failures_total',
@@ -115,24 +137,26 @@ export function createMetrics(): Metrics {
     help: 'Charges to compare with the books of the accounting service; npm run verify lists them',
     registers
   })
-  for (const kind of ['json', 'sse']) running.set({ kind }, 0)
-  for (const kind of ['held', 'charged', 'released']) credits.inc({ kind }, 0)
 
   return {
     registry,
     requestEnded: ({ method, route, status, seconds }) =>
-      requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
-    predictionStarted: (kind) => running.inc({ kind }),
-    predictionEnded({ kind, ending, seconds, firstEventSeconds, usage }) {
-      running.dec({ kind })
-      predictions.observe({ kind, ending }, seconds)
-      if (firstEventSeconds !== undefined) firstEvents.observe({ kind }, firstEventSeconds)
-      if (!usage) return
-      tokens.inc(usage.total)
-      tokensByDirection.inc({ direction: 'input' }, usage.input ?? 0)
-      tokensByDirection.inc({ direction: 'output' }, usage.output ?? 0)
+      requests.observe(seconds, method, route, STATUS_CLASSES[Math.floor(status / 100)]),
+    predictionStarted(kind) {
+      runningNow[kind]++
     },
-    creditsMoved: (kind, micro) => credits.inc({ kind }, micro / MICRO),
+    predictionEnded({ kind, ending, seconds, firstEventSeconds, usage }) {
+      runningNow[kind]--
+      predictions.observe(seconds, kind, ending)
+      if (firstEventSeconds !== undefined) firstEvents.observe(firstEventSeconds, kind)
+      if (!usage) return
+      tokens.add('', usage.total)
+      tokensByDirection.add('input', usage.input ?? 0)
+      tokensByDirection.add('output', usage.output ?? 0)
+    },
+    creditsMoved(kind, micro) {
+      microMoved[kind] += micro
+    },
     upstreamFailed: (code) => failures.inc({ code }),
     ledgerDrift: (count) => drift.set(count),
     busUp: (isUp) => bus.set(isUp ? 1 : 0),
