@@ -58,15 +58,16 @@ export function createMetrics(): Metrics {
     REQUEST_SECONDS
   )
   const runningNow = { json: 0, sse: 0 }
-  new Gauge({
+  const running = new Gauge({
     name: 'gateway_predictions_running',
     help: 'Predictions that are running now',
     labelNames: ['kind'],
-    registers,
+    registers: [],
     collect() {
       for (const [kind, count] of Object.entries(runningNow)) this.set({ kind }, count)
     }
   })
+  registry.registerMetric(running)
   const predictions = createHistogram(
     {
       name: 'gateway_prediction_duration_seconds',
@@ -98,16 +99,17 @@ export function createMetrics(): Metrics {
     registry
   })
   const microMoved = { held: 0, charged: 0, released: 0 }
-  new Counter({
+  const credits = new Counter({
     name: 'gateway_credits_total',
     help: 'Credits by what happened to them',
     labelNames: ['kind'],
-    registers,
+    registers: [],
     collect() {
       this.reset()
       for (const [kind, micro] of Object.entries(microMoved)) this.inc({ kind }, micro / MICRO)
     }
   })
+  registry.registerMetric(credits)
   const failures = new Counter({
     name: 'gateway_upstream_failures_total',
     help: 'Predictions that Flowise failed, by error code',

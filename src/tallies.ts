@@ -19,16 +19,16 @@ interface Series {
 export function createCounts<L extends string>({ registry, labelNames, ...about }: TallyOptions<L>) {
   const counts = new Map<string, number>()
   const [label] = labelNames
-  const registers = [registry]
-  new Counter<string>({
+  const counter = new Counter<string>({
     ...about,
     labelNames: [...labelNames],
-    registers,
+    registers: [],
     collect() {
       this.reset()
       for (const [value, count] of counts) this.inc(label === undefined ? {} : { [label]: value }, count)
     }
   })
+  registry.registerMetric(counter)
   return {
     /** Adds to the series with this value of its only label; the empty one where there is no label. */
     add(value: string, by: number): void {
@@ -46,7 +46,7 @@ export function createHistogram<L extends string>(
 
   function open(key: string, values: string[]): Series {
     const labels = Object.fromEntries(labelNames.map((label, index) => [label, values[index] ?? '']))
-    const opened = { labels, counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }
+    const opened = { labels, counts: [...bounds.map(() => 0), 0], sum: 0 }
     series.set(key, opened)
     return opened
   }
