@@ -2,11 +2,13 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
+  type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyServerFactory,
   type FastifyServerOptions,
   LogController
 } from 'fastify'
+import type { Logger } from 'pino'
 import accounting from '../plugins/accounting.ts'
 import administration from '../plugins/administration.ts'
 import apiKeys from '../plugins/api-keys.ts'
@@ -68,6 +70,7 @@ import { canonicalUrl } from './canonical-url.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Ids } from './ids.ts'
+import { RequestLogger } from './request-logger.ts'
 import type { SecureEdge } from './secure-server.ts'
 import type { OpenedStore } from './store/open.ts'
 
@@ -105,6 +108,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   const standing = defaultHeaders(secure !== undefined)
   const app = fastify({
     logger: parts.logger ?? false,
+    ...(parts.logger ? { childLoggerFactory: requestLogger } : {}),
     // plugins/request-log.ts writes the one line per request; the label is the member of the problem body.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     trustProxy: trustedHops(config.trustProxy),
@@ -188,6 +192,10 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   })
   return app
 }
+
+/** Fastify knows of a logger only what all have in common; ours is pino's. */
+const requestLogger: NonNullable<FastifyServerOptions['childLoggerFactory']> = (logger, bindings, options) =>
+  new RequestLogger(logger as Logger, bindings, options) as unknown as FastifyBaseLogger
 
 function securely(edge: SecureEdge): FastifyServerFactory {
   return (handler) => edge.createServer(handler, ARRIVAL)

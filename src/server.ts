@@ -12,7 +12,7 @@ import { type Config, ConfigError, loadConfigFromProcess } from './config.ts'
 import { type DemoFlowise, startDemoFlowise } from './flowise/demo.ts'
 import { DEMO_IDS } from './flowise/demo-flows.ts'
 import { createIds } from './ids.ts'
-import { loggerOptions } from './logger.ts'
+import { loggerOptions, standardOutput } from './logger.ts'
 import { createSecureEdge } from './secure-server.ts'
 import { openStore } from './store/open.ts'
 import { openKeyPair } from './tls.ts'
@@ -93,7 +93,7 @@ async function openParts(config: Config, demo: DemoFlowise | undefined): Promise
     flowiseUrl: config.flowise.url ?? demo?.url ?? '',
     isDemo: demo !== undefined,
     tls,
-    logger: loggerOptions(config.logLevel)
+    logger: { ...loggerOptions(config.logLevel), stream: standardOutput() }
   }
 }
 
