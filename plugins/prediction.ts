@@ -103,6 +103,7 @@ export default fp(
           question,
           ...(attachments ? { fileIds: attachments.rows.map(({ id }) => id) } : {}),
           upstream: nextUpstreamIds(request.session, app.ids.uuid),
+          isNamed: request.prediction?.sessionId !== undefined,
           now: app.clock.now()
         })
       )
@@ -141,9 +142,12 @@ export default fp(
         (done) => done?.session,
         () => undefined
       )
-      const keeper = createKeeper(async (part) => {
-        const session = await started
-        if (session) await app.history.answerSoFar({ ...answerOf(exchange), session, part })
+      const keeper = createKeeper({
+        async storePart(part) {
+          const session = await started
+          if (session) await app.history.answerSoFar({ ...answerOf(exchange), session, part })
+        },
+        isInOrder: app.store.kind === 'sqlite'
       })
       exchange.kept = keeper
       exchange.whenEnded(async function storeAnswer(outcome) {

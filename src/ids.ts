@@ -4,6 +4,7 @@ const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 /** The same in the order of their codes: texts of these sort like the bytes they stand for. */
 const SORTED = '234567abcdefghijklmnopqrstuvwxyz'
 const RUN_BYTES = 17
+const RUN_LENGTH = 26
 /** A call for random bytes costs more than the bytes do. */
 const POOLED_RUNS = 256
 const ORDERED = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -87,16 +88,19 @@ function createRuns(): () => string {
 
 /** The first 130 bits at most, zeros behind where there are fewer. */
 function base32(bytes: Uint8Array, alphabet: string): string {
-  let text = ''
+  const codes = Buffer.allocUnsafe(RUN_LENGTH)
+  let length = 0
   let bits = 0
   let value = 0
   for (const byte of bytes) {
     value = ((value << 8) | byte) & 0xfff
     bits += 8
-    while (bits >= 5 && text.length < 26) {
+    while (bits >= 5 && length < RUN_LENGTH) {
       bits -= 5
-      text += alphabet[(value >> bits) & 31]
+      codes[length++] = alphabet.charCodeAt((value >> bits) & 31)
     }
   }
-  return text.length === 26 ? text : text + (alphabet[(value << (5 - bits)) & 31] ?? '')
+  if (length < RUN_LENGTH) codes[length++] = alphabet.charCodeAt((value << (5 - bits)) & 31)
+  // In one piece: a text that is put together letter by letter is kept as a chain of its letters.
+  return codes.toString('latin1', 0, length)
 }

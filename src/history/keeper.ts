@@ -2,30 +2,43 @@
 export interface Keeper {
   /** Stores what there is so far. Rejects when that cannot be done now. */
   keep(): Promise<void>
-  /** Resolves when the whole answer is stored; rejects when the first try failed. */
+  /**
+   * Resolves when a charge for the whole answer can never be there without it: it is stored, or the store makes durable in
+   * order and its write goes first. Rejects when the first try failed.
+   */
   readonly first: Promise<void>
-  /** The same of all tries together. */
+  /** Resolves when the whole answer is stored, by whichever try. */
   readonly durable: Promise<void>
   /** Stores the whole by `store`, or else by `storeLater`; resolves after the first try. */
   finish(store: () => Promise<void>, storeLater: (error: unknown) => Promise<void>): Promise<void>
 }
 
-/** Keeps one answer; `storePart` stores what there is of it, and is told how often it was asked to, from 1. */
-export function createKeeper(storePart: (part: number) => Promise<void>): Keeper {
+export interface KeeperOptions {
+  /** Stores what there is of the answer, and is told how often it was asked to, from 1. */
+  storePart: (part: number) => Promise<void>
+  /** Whether writes become durable in the order in which they were asked for. */
+  isInOrder: boolean
+}
+
+/** Keeps one answer. */
+export function createKeeper({ storePart, isInOrder }: KeeperOptions): Keeper {
   const first = Promise.withResolvers<void>()
   const durable = Promise.withResolvers<void>()
-  let storing: Promise<void> = Promise.resolve()
+  let storing: Promise<void> | undefined
   let part = 0
   let isFinishing = false
   let isDurable = false
   // Whoever does not ask must not be told by an unhandled rejection.
   first.promise.catch(() => {})
-  durable.promise.then(
-    () => {
-      isDurable = true
-    },
-    () => {}
-  )
+  durable.promise.catch(() => {})
+
+  async function storeOnce(store: () => Promise<void>): Promise<void> {
+    const tried = store()
+    // The whole in the place of a part takes a look first, and its write comes later.
+    first.resolve(isInOrder && part === 0 ? undefined : tried)
+    await tried
+    isDurable = true
+  }
 
   return {
     first: first.promise,
@@ -33,17 +46,24 @@ export function createKeeper(storePart: (part: number) => Promise<void>): Keeper
     async keep() {
       if (isDurable) return
       if (isFinishing) throw new Error('The answer is not stored yet')
-      const stored = storing.then(() => storePart(++part))
+      const stored = (storing ?? Promise.resolve()).then(() => storePart(++part))
       storing = stored.catch(() => {})
       await stored
     },
     async finish(store, storeLater) {
       isFinishing = true
       // No part may come after the whole.
-      await storing
-      const tried = store()
-      first.resolve(tried)
-      await tried.then(durable.resolve, (error: unknown) => durable.resolve(storeLater(error)))
+      if (storing) await storing
+      try {
+        await storeOnce(store)
+        durable.resolve()
+      } catch (error) {
+        durable.resolve(
+          storeLater(error).then(() => {
+            isDurable = true
+          })
+        )
+      }
     }
   }
 }

@@ -16,6 +16,8 @@ export interface Question {
   messageId: string
   question: string
   fileIds?: string[]
+  /** The client has named the session: only such a chat can have been prepared. */
+  isNamed: boolean
   /** What Flowise will know the conversation by from now on, unless it was prepared. */
   upstream: SessionRow['upstream']
   now: number
@@ -49,9 +51,11 @@ export function createSessions(store: Store): Sessions {
   const messages = messagesOf(store)
   const prepared = createPreparedChats(store)
 
-  async function make({ sessionId, userId, chatflowId, question, now, messageId, fileIds, ...asked }: Question) {
+  async function make(asked: Question) {
+    const { sessionId, userId, chatflowId, question, now, messageId, fileIds, isNamed } = asked
     // What came before the first question, Flowise knows by these ids.
-    const upstream = (await prepared.take({ userId, chatflowId, sessionId })) ?? asked.upstream
+    const known = isNamed ? await prepared.take({ userId, chatflowId, sessionId }) : undefined
+    const upstream = known ?? asked.upstream
     const empty: SessionRow = {
       id: sessionId,
       userId,
@@ -69,7 +73,8 @@ export function createSessions(store: Store): Sessions {
   }
 
   async function resume(before: SessionRow, { question, upstream, now, messageId, fileIds }: Question) {
-    const changed = { lastActivityAt: now, isUnclean: true, upstream }
+    const next = upstream === before.upstream ? {} : { upstream }
+    const changed = { lastActivityAt: now, isUnclean: true, ...next }
     const document = questionRow(before, { id: messageId, text: question, now, fileIds })
     const done = await sessions.update(before.id, unchanged(before), { set: changed, inc: { messageCount: 1 } }, [
       { collection: 'messages', document }

@@ -25,7 +25,16 @@ function setUp(t: Test) {
   async function ask(sessionId: string, messageId: string, { userId = 'u1', chatflowId = 'c1', now = 1 } = {}) {
     const session = await history.session(sessionId)
     const upstream = session?.upstream ?? { sessionId: `up-${messageId}`, chatId: 'chat-1', usedChatIds: ['chat-1'] }
-    const question = { sessionId, userId, chatflowId, messageId, question: `question ${messageId}`, upstream, now }
+    const question = {
+      sessionId,
+      userId,
+      chatflowId,
+      messageId,
+      question: `question ${messageId}`,
+      upstream,
+      now,
+      isNamed: true
+    }
     const begun = await history.begin({ session, ...question })
     if (!begun) throw new Error('The turn did not begin')
     return begun.session
@@ -96,6 +105,7 @@ t.test('of two turns that begin at once in one session one wins, and the other s
       chatflowId: 'c1',
       messageId,
       question: 'q',
+      isNamed: true,
       upstream: { sessionId: 'up-1', chatId: 'chat-1', usedChatIds: [] },
       now: 1
     })

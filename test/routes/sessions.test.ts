@@ -13,6 +13,7 @@ async function converse({ app }: TestApp, { id: userId }: TestUser, sessionId: s
     chatflowId: 'any',
     messageId: `${sessionId}-q`,
     question: 'Why?',
+    isNamed: true,
     upstream,
     now
   }
