@@ -1,5 +1,5 @@
 import { finished } from 'node:stream'
-import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { createArrivals } from '../src/arrivals.ts'
 import { chatOwnerOf, identityOf } from '../src/auth/identity.ts'
@@ -7,7 +7,7 @@ import { chatOwnerOf, identityOf } from '../src/auth/identity.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** onRequest hook behind authenticate: what one sender, and all together, may have on the way at once. */
-    limitArrivals: onRequestAsyncHookHandler
+    limitArrivals: onRequestHookHandler
   }
 }
 
@@ -25,16 +25,19 @@ export default fp(
     const largest = Math.max(app.config.limits.bodyBytes, app.initialConfig.bodyLimit ?? 0)
     const room = createArrivals({ eachBytes: OF_EACH * largest, allBytes: OF_ALL * largest })
 
-    app.decorate('limitArrivals', async function limitArrivals(request, reply) {
+    app.decorate('limitArrivals', function limitArrivals(request, reply, done) {
+      const size = announced(request)
+      if (size <= SMALL_BYTES) return done()
       const { raw, routeOptions } = request
-      const bytes = Math.min(announced(request), routeOptions.bodyLimit ?? 0)
-      if (bytes <= SMALL_BYTES) return
+      const bytes = Math.min(size, routeOptions.bodyLimit ?? 0)
+      if (bytes <= SMALL_BYTES) return done()
       const { userId, visitorId } = chatOwnerOf(identityOf(request))
       const sender = JSON.stringify([userId, visitorId])
       const isKnown = request.headers['content-length'] !== undefined
       const giveBack = isKnown ? room.take(sender, bytes) : takeLater(raw, sender, bytes)
       finished(raw, { writable: false }, giveBack)
       reply.whenClosed(giveBack)
+      done()
     })
 
     /** Nearly all that announce nothing are small, and there by then. */

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { createDirectory, type UserDirectory } from '../src/auth/external-directory.ts'
 import { createServiceLimit } from '../src/auth/external-limit.ts'
@@ -35,7 +35,7 @@ declare module 'fastify' {
     /** onRequest hook: sets request.identity. */
     authenticate(request: FastifyRequest): Promise<void>
     /** onRequest hook behind authenticate. */
-    requireAdmin(request: FastifyRequest): Promise<void>
+    requireAdmin: onRequestHookHandler
   }
   interface FastifyRequest {
     /** Written by authenticate alone; null on public routes. */
@@ -84,8 +84,8 @@ export default fp(
       request.identity = await identify({ authorization, apiKey, embedToken })
       requireOrigin(request.identity.key, request)
     })
-    app.decorate('requireAdmin', async function requireAdmin(request: FastifyRequest) {
-      if (!request.identity?.isAdmin) throw new AppError('role_required')
+    app.decorate('requireAdmin', function requireAdmin({ identity }, _reply, done) {
+      done(identity?.isAdmin ? undefined : new AppError('role_required'))
     })
     app.lifecycle.every(PURGE_INTERVAL_MS, 'purge of expired tokens', async function purgeTokens() {
       await app.takeTurn('token-purge', PURGE_INTERVAL_MS, () => sessions.purge())

@@ -45,9 +45,9 @@ function isAnswering(socket: Socket): boolean {
 /** Refuses what HTTP forbids but the parser was told to let through, so that the refusal is a problem like any other. */
 export default fp(
   async function brokenRequest(app: FastifyInstance) {
-    app.addHook('onRequest', async function requireHost(request) {
-      if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-        throw new AppError('bad_request', { detail: 'The Host header is missing.' })
+    app.addHook('onRequest', function requireHost({ raw }, _reply, done) {
+      const isMissing = raw.headers.host === undefined && raw.httpVersion === '1.1'
+      done(isMissing ? new AppError('bad_request', { detail: 'The Host header is missing.' }) : undefined)
     })
     // Node would answer an unknown expectation with a bare 417; it is the client's mistake to be told like others.
     app.server.on('checkExpectation', (request, response) => app.routing(request, response))

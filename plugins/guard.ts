@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
+import type { FastifyInstance, onRequestAsyncHookHandler, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { embedTokenOf } from '../src/auth/embed-path.ts'
 import { identityOf, type Scope } from '../src/auth/identity.ts'
@@ -21,6 +21,7 @@ declare module 'fastify' {
 }
 
 type Hooks = RouteOptions['preHandler']
+type Hook = onRequestHookHandler | onRequestAsyncHookHandler
 
 /**
  * Puts the hooks of its access level on every route, and refuses to start when a route declares none. What is no route
@@ -32,19 +33,21 @@ export default fp(
       done(request.is404 ? new AppError('not_found') : undefined)
     })
     app.addHook('onRequest', function refuseOutsideEmbed(request, _reply, done) {
-      const isEmbedded = embedTokenOf(request.raw) !== undefined
+      if (embedTokenOf(request.raw) === undefined) return done()
       const isOffered = isWithin(['embed'], request.routeOptions.config.scope)
-      done(isEmbedded && !isOffered ? new AppError('not_found') : undefined)
+      done(isOffered ? undefined : new AppError('not_found'))
     })
-    async function checkScope(request: FastifyRequest): Promise<void> {
-      requireScope(identityOf(request).key, request.routeOptions.config.scope)
+    const checkScope: onRequestHookHandler = function checkScope(request, _reply, done) {
+      const { key } = identityOf(request)
+      if (key !== null) requireScope(key, request.routeOptions.config.scope)
+      done()
     }
     const seen: { url: string; route: RouteOptions; guardedAs: Access | undefined }[] = []
     app.addHook('onRoute', function guardRoute(route) {
       const access = route.config?.access
       seen.push({ url: `${String(route.method)} ${route.url}`, route, guardedAs: access })
       if (access === undefined || access === 'public') return
-      const onRequest: onRequestAsyncHookHandler[] = [app.authenticate, checkScope, app.limitKey, app.limitArrivals]
+      const onRequest: Hook[] = [app.authenticate, checkScope, app.limitKey, app.limitArrivals]
       if (access === 'admin') onRequest.push(app.requireAdmin)
       if (access === 'prediction' || access === 'upsert') onRequest.push(app.refuseWhileDraining, app.limitPredictions)
       route.onRequest = [...onRequest, ...asList(route.onRequest)] as typeof route.onRequest & object

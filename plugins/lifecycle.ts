@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/errors.ts'
 import { createLifecycle, type Lifecycle } from '../src/lifecycle.ts'
@@ -7,7 +7,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     lifecycle: Lifecycle
     /** onRequest hook of predictions. */
-    refuseWhileDraining(): Promise<void>
+    refuseWhileDraining: onRequestHookHandler
   }
 }
 
@@ -20,8 +20,8 @@ export default fp(
       onError: (name, err) => app.log.error({ err, job: name }, 'background work failed')
     })
     app.decorate('lifecycle', life)
-    app.decorate('refuseWhileDraining', async function refuseWhileDraining() {
-      if (life.isDraining) throw new AppError('draining', { retryAfterSeconds: 5 })
+    app.decorate('refuseWhileDraining', function refuseWhileDraining(_request, _reply, done) {
+      done(life.isDraining ? new AppError('draining', { retryAfterSeconds: 5 }) : undefined)
     })
     // Before onClose: there the store would be closed first, with work still writing to it.
     app.addHook('preClose', async function endWork() {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
 import { createThrottle, type Throttle } from '../src/auth/throttle.ts'
@@ -7,9 +7,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     throttle: Throttle
     /** onRequest hook behind authenticate: requests per API key and minute. */
-    limitKey(request: FastifyRequest): Promise<void>
+    limitKey: onRequestAsyncHookHandler
     /** onRequest hook behind authenticate: predictions per user and minute, and per key for those of pages. */
-    limitPredictions(request: FastifyRequest): Promise<void>
+    limitPredictions: onRequestAsyncHookHandler
   }
 }
 
@@ -28,11 +28,11 @@ export default fp(
       ...(isShared ? { addressFailures: SERVICE_SHARE } : {})
     })
     app.decorate('throttle', throttle)
-    app.decorate('limitKey', async function limitKey(request: FastifyRequest) {
+    app.decorate('limitKey', async function limitKey(request) {
       const { key } = identityOf(request)
       if (key?.kind === 'api_key') await throttle.key(key)
     })
-    app.decorate('limitPredictions', async function limitPredictions(request: FastifyRequest) {
+    app.decorate('limitPredictions', async function limitPredictions(request) {
       const { userId, key } = identityOf(request)
       // What a page loads before anybody asks something must not use up what its visitors may ask.
       if (key?.kind === 'embed_token') await throttle.key(key)

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
-  type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyServerFactory,
   type FastifyServerOptions,
@@ -195,7 +194,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
 
 /** Fastify knows of a logger only what all have in common; ours is pino's. */
 const requestLogger: NonNullable<FastifyServerOptions['childLoggerFactory']> = (logger, bindings, options) =>
-  new RequestLogger(logger as Logger, bindings, options) as unknown as FastifyBaseLogger
+  new RequestLogger(logger as Logger, bindings, options)
 
 function securely(edge: SecureEdge): FastifyServerFactory {
   return (handler) => edge.createServer(handler, ARRIVAL)

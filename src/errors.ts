@@ -118,7 +118,11 @@ export class AppError extends Error {
   readonly params: ErrorParams
 
   constructor(code: ErrorCode, params: ErrorParams = {}, options?: { cause?: unknown }) {
+    const { stackTraceLimit } = Error
+    // Only a fault is looked for in the code; refusals come in numbers, and nobody reads where.
+    if (catalogue[code][0] !== 'fault') Error.stackTraceLimit = 0
     super(params.detail ?? catalogue[code][1], options)
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'AppError'
     this.code = code
     this.kind = catalogue[code][0]
