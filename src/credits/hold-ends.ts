@@ -70,7 +70,7 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
   async function close(hold: Hold, costMicro: number, meta: Meta): Promise<Settlement> {
     requireAmount(costMicro)
     const entryId = outcomeId(hold)
-    if (hold.amountMicro === 0) return settlement(hold.accountId, 0, null)
+    if (hold.amountMicro === 0) return settlement(await accounts.get(hold.accountId), 0, null)
     let amountMicro = hold.amountMicro
     let gone: string[] = []
     return persist(clock, async (isRepeated) => {
@@ -82,19 +82,18 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
         gone = goneOf(account, hold)
       }
       const write = book.closingOf({ ...hold, amountMicro }, costMicro, { meta, now: clock.now(), gone })
-      const isClosed = await accounts.update(hold.accountId, write.guard, write.change, write.append)
-      return isClosed ? settlement(hold.accountId, write.capturedMicro, entryId) : undefined
+      const account = await accounts.updated(hold.accountId, write.guard, write.change, write.append)
+      return account && settlement(account, write.capturedMicro, entryId)
     })
   }
 
   async function settled(hold: Hold, entryId: string): Promise<Settlement> {
     const entry = await entries.get(entryId)
     if (!entry) throw new Error(`Hold ${hold.rid}:${hold.attempt} is gone without an outcome`)
-    return settlement(hold.accountId, -entry.delta, entryId)
+    return settlement(await accounts.get(hold.accountId), -entry.delta, entryId)
   }
 
-  async function settlement(accountId: string, chargedMicro: number, entryId: string | null): Promise<Settlement> {
-    const account = await accounts.get(accountId)
+  function settlement(account: Row | undefined, chargedMicro: number, entryId: string | null): Settlement {
     const availableMicro = account ? book.availableOf(account) : 0
     return { chargedMicro, availableMicro, heldMicro: account?.held ?? 0, entryId }
   }
