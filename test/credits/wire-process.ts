@@ -43,7 +43,7 @@ export async function startWireProcess(options: WireProcessOptions): Promise<Wir
     const decision = Promise.withResolvers<Fate>()
     const one: Waiting = {
       name: nameOf(request),
-      isWrite: ['insert', 'update', 'delete'].includes(request.command),
+      isWrite: ['insert', 'update', 'findAndModify', 'delete'].includes(request.command),
       decide(fate) {
         waiting.delete(one)
         follow(fate)
