@@ -41,10 +41,9 @@ export function answerFrames(answer: Answer, visible: Record<string, unknown>): 
 
 /** The same with every member as Flowise sent it: for the transcript, which counts and keeps what it may. */
 export function producedFrames({ text, result }: Answer): Frame[] {
-  const frames = Object.entries(result)
-    .filter(([name]) => !isOwnEvent(name) && name !== 'token')
-    .map(([name, data]) => createFrame(name, data))
-  return text === '' ? frames : [createFrame('token', text), ...frames]
+  const frames = text === '' ? [] : [createFrame('token', text)]
+  for (const name in result) if (!isOwnEvent(name) && name !== 'token') frames.push(createFrame(name, result[name]))
+  return frames
 }
 
 /** Follow-up prompts as a JSON text encoded once; Flowise encodes them twice in JSON answers. */
@@ -57,8 +56,10 @@ export function readFollowUpPrompts(value: unknown): string | undefined {
 
 /** The answer as an object, without members that nest too deep. */
 function membersOf(json: unknown): Record<string, unknown> {
-  const members = isRecord(json) ? json : { [typeof json === 'string' ? 'text' : 'json']: json ?? undefined }
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && !isTooDeep(value)))
+  if (json === null || json === undefined) return {}
+  const members = isRecord(json) ? json : { [typeof json === 'string' ? 'text' : 'json']: json }
+  if (!Object.values(members).some((value) => isTooDeep(value))) return members
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => !isTooDeep(value)))
 }
 
 function textOf(value: unknown): string {

@@ -10,10 +10,25 @@ export interface Frame {
   json: string
 }
 
-/** A frame made here instead of by Flowise. */
+/** How nearly all events begin and end. */
+const TOKEN_PREFIX = '{"event":"token","data":"'
+const TOKEN_SUFFIX = '"}'
+/** What means something else in JSON, or must not stand there. */
+const ESCAPED = /["\\\u0000-\u001f]/
+
+/** A frame made here instead of by Flowise; its text is written when somebody asks for it. */
 export function createFrame(event: string, data: unknown): Frame {
   const members = { event, data }
-  return { event, data, members, json: JSON.stringify(members) }
+  let json: string | undefined
+  return {
+    event,
+    data,
+    members,
+    get json() {
+      json ??= JSON.stringify(members)
+      return json
+    }
+  }
 }
 
 /**
@@ -21,6 +36,18 @@ export function createFrame(event: string, data: unknown): Frame {
  * What nests too deep is a `message` without data: nothing that Flowise says.
  */
 export function readFrame(name: string, text: string): Frame {
+  return (name === '' ? readPlainToken(text) : undefined) ?? readJson(name, text)
+}
+
+/** A token whose text stands in the JSON as it is: without a parser. Undefined for anything else. */
+function readPlainToken(text: string): Frame | undefined {
+  if (!text.startsWith(TOKEN_PREFIX) || !text.endsWith(TOKEN_SUFFIX)) return undefined
+  const data = text.slice(TOKEN_PREFIX.length, -TOKEN_SUFFIX.length)
+  if (ESCAPED.test(data)) return undefined
+  return { event: 'token', data, members: { event: 'token', data }, json: text }
+}
+
+function readJson(name: string, text: string): Frame {
   const parsed = parseJson(text)
   if (isTooDeep(parsed)) return createFrame('message', null)
   if (

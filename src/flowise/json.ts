@@ -18,12 +18,23 @@ export function parseJson(text: string): unknown {
 /** True if the value nests deeper than everything it may have to go through can take. */
 export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
   if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((member) => isTooDeep(member, levels - 1))
+  if (levels === 0) return true
+  const members: unknown[] = Array.isArray(value) ? value : Object.values(value)
+  for (const member of members)
+    if (typeof member === 'object' && member !== null && isTooDeep(member, levels - 1)) return true
+  return false
 }
 
 /** The object with these members of `source` only, in the order of `names`; members that are absent stay absent. */
 export function pick(source: Record<string, unknown>, names: Iterable<string>): Record<string, unknown> {
-  const picked: [string, unknown][] = []
-  for (const name of names) if (Object.hasOwn(source, name)) picked.push([name, source[name]])
-  return Object.fromEntries(picked)
+  const picked: Record<string, unknown> = {}
+  for (const name of names) if (Object.hasOwn(source, name)) define(picked, name, source[name])
+  return picked
+}
+
+/** An assignment to `__proto__` would be none. */
+function define(target: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === '__proto__')
+    Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true })
+  else target[name] = value
 }

@@ -52,21 +52,29 @@ export function flowiseRole(role: string): 'userMessage' | 'apiMessage' | undefi
  * @throws validation_error for a history role that Flowise does not know
  */
 export function buildPredictionBody(input: PredictionInput): PredictionBody {
-  const allowed = input.overrideAllow.filter((key) => !RESERVED_OVERRIDES.includes(key))
-  const optional = {
-    question: input.question,
-    form: input.form,
-    history: input.history?.map(toFlowiseMessage),
-    humanInput: input.humanInput && pick(input.humanInput, ['type', 'startNodeId', 'feedback']),
-    action: input.action && pick(input.action, ['id', 'mapping', 'elements']),
-    leadEmail: input.leadEmail
-  }
-  return {
-    ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+  const { question, form, history, humanInput, action, leadEmail, overrideConfig } = input
+  const body: PredictionBody = {
     chatId: input.chatId,
-    overrideConfig: { ...pick(input.overrideConfig ?? {}, allowed), sessionId: input.sessionId },
+    overrideConfig: {
+      ...(overrideConfig && allowedOf(overrideConfig, input.overrideAllow)),
+      sessionId: input.sessionId
+    },
     streaming: input.streaming
   }
+  if (question !== undefined) body.question = question
+  if (form) body.form = form
+  if (history) body.history = history.map(toFlowiseMessage)
+  if (humanInput) body.humanInput = pick(humanInput, ['type', 'startNodeId', 'feedback'])
+  if (action) body.action = pick(action, ['id', 'mapping', 'elements'])
+  if (leadEmail !== undefined) body.leadEmail = leadEmail
+  return body
+}
+
+function allowedOf(overrides: Record<string, unknown>, allow: readonly string[]): Record<string, unknown> {
+  return pick(
+    overrides,
+    allow.filter((key) => !RESERVED_OVERRIDES.includes(key))
+  )
 }
 
 function toFlowiseMessage({ role, content }: HistoryMessage, index: number): HistoryMessage {

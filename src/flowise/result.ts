@@ -31,26 +31,31 @@ export interface PredictionResult {
   code?: ErrorCode
 }
 
-/** The result of an ended exchange, as far as it may be seen. */
+/** The result of an ended exchange, as far as it may be seen. A reply has one of the two forms, and only that one is made. */
 export function resultOf(exchange: Exchange, outcome: Outcome, view: View): PredictionResult {
   const { transcript, receipt } = exchange
   const { answer, ending, code } = outcome
-  const streamed = { text: transcript.text, ...transcript.data }
+  const { usage } = transcript
   const followUpPrompts = answer?.followUpPrompts ?? transcript.followUpPrompts
+  const streamed = (): Record<string, unknown> => ({ text: transcript.text, ...transcript.data })
   return {
     sessionId: exchange.sessionId,
     chatflowId: exchange.chatflow.id,
     messageId: exchange.messageId,
     text: answer?.text ?? transcript.text,
-    result: answer ? view.result(answer.result) : streamed,
-    flowiseResult: answer ? view.flowiseResult(answer.result) : streamed,
+    get result() {
+      return answer ? view.result(answer.result) : streamed()
+    },
+    get flowiseResult() {
+      return answer ? view.flowiseResult(answer.result) : streamed()
+    },
     profile: view.profile,
-    ...(transcript.usage && { usage: transcript.usage }),
-    ...(followUpPrompts === undefined ? {} : { followUpPrompts }),
+    ...(usage && { usage }),
+    ...(followUpPrompts !== undefined && { followUpPrompts }),
     chargedMicro: receipt?.chargedMicro ?? 0,
-    ...(receipt?.availableMicro === undefined ? {} : { availableMicro: receipt.availableMicro }),
+    ...(receipt?.availableMicro !== undefined && { availableMicro: receipt.availableMicro }),
     ending,
-    ...(code === undefined ? {} : { code })
+    ...(code !== undefined && { code })
   }
 }
 

@@ -5,7 +5,7 @@ import { startStreams } from './streams.ts'
 import { eventsOf, open, settled, stored, textOf } from './tools.ts'
 
 const { echo, report, research } = DEMO_IDS
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 async function start(t: Parameters<typeof startStreams>[0], env: Record<string, string> = {}) {
   const gateway = await startStreams(t, env)
