@@ -4,7 +4,7 @@ import { buildTestApp } from '../helper.ts'
 import { settled, stored } from './tools.ts'
 
 const { echo } = DEMO_IDS
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const PREDICT = '/api/v1/chat/predict'
 
 /** A gateway with one user who may use the echo flow; answers and what Flowise received of them. */
