@@ -29,6 +29,7 @@ export function createDryStore(store: Store | undefined): Store {
 
   return {
     kind: store?.kind ?? 'sqlite',
+    commitsInOrder: store?.commitsInOrder ?? true,
     collection,
     ping: async () => store?.ping(),
     maintain: async () => {},

@@ -1,6 +1,24 @@
 import type { Append, Change, CollectionSpec, Document } from './port.ts'
 
 const SEGMENT = /^[A-Za-z0-9_:-]{1,128}$/
+/** Paths remembered with their segments. Many name a run and never come again: it starts anew when it is full. */
+const MAX_KNOWN = 2_000
+
+/** Splits paths of the port into segments. */
+export type PathReader = (path: string) => readonly string[]
+
+/** Reads paths and remembers them. A malformed one is a programming fault. */
+export function createPathReader(): PathReader {
+  const known = new Map<string, readonly string[]>()
+  return (path) => {
+    const before = known.get(path)
+    if (before) return before
+    const segments = segmentsOf(path)
+    if (known.size >= MAX_KNOWN) known.clear()
+    known.set(path, segments)
+    return segments
+  }
+}
 
 /** The segments of a path of the port. A malformed one is a programming fault. */
 export function segmentsOf(path: string): string[] {
@@ -10,24 +28,38 @@ export function segmentsOf(path: string): string[] {
 }
 
 /** Refuses a change that does not mean the same in every store: a path changed twice, a number that is not exact. */
-export function checkChange({ set = {}, inc = {}, max = {}, unset = [] }: Change): void {
-  const paths = [...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset]
-  for (const path of paths) segmentsOf(path)
-  for (const [path, value] of Object.entries(set))
-    if (JSON.stringify(value) === undefined) throw new Error(`Nothing to set at ${path}: use unset`)
-  for (const [path, by] of Object.entries(inc))
-    if (!Number.isSafeInteger(by)) throw new Error(`Not a safe integer at ${path}: ${by}`)
-  for (const [path, value] of Object.entries(max))
-    if (!Number.isFinite(value)) throw new Error(`Not a number at ${path}: ${value}`)
-  refuseOverlap(paths)
+export function checkChange(change: Change): void {
+  const { set = {}, inc = {}, max = {}, unset = [] } = change
+  for (const members of [set, inc, max]) for (const path of Object.keys(members)) segmentsOf(path)
+  for (const path of unset) segmentsOf(path)
+  for (const [path, value] of Object.entries(set)) checkStorable(path, value)
+  checkNumbers(change)
+  checkPaths(change)
 }
 
-/** MongoDB refuses two changes of one path in one update, and SQLite would apply them in an order nobody chose. */
-function refuseOverlap(paths: string[]): void {
+/** Refuses a value that JSON does not know. */
+export function checkStorable(path: string, value: unknown): void {
+  if (JSON.stringify(value) === undefined) throw new Error(`Nothing to set at ${path}: use unset`)
+}
+
+/** Refuses to add or compare what is not exact. */
+export function checkNumbers({ inc = {}, max = {} }: Change): void {
+  for (const path of Object.keys(inc))
+    if (!Number.isSafeInteger(inc[path])) throw new Error(`Not a safe integer at ${path}: ${inc[path]}`)
+  for (const path of Object.keys(max))
+    if (!Number.isFinite(max[path])) throw new Error(`Not a number at ${path}: ${max[path]}`)
+}
+
+/**
+ * Refuses two changes of one path, or of a path and its parent: MongoDB refuses them in one update, and another store would
+ * apply them in an order nobody chose.
+ */
+export function checkPaths({ set = {}, inc = {}, max = {}, unset = [] }: Change): void {
+  const paths = [...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset]
   const whole = new Set(paths)
   if (whole.size < paths.length) throw new Error(`A path is changed twice: ${paths.join(', ')}`)
+  if (whole.has('id')) throw new Error('The id of a document never changes')
   for (const path of paths) {
-    if (path === 'id') throw new Error('The id of a document never changes')
     for (let dot = path.indexOf('.'); dot > 0; dot = path.indexOf('.', dot + 1)) {
       if (whole.has(path.slice(0, dot))) throw new Error(`A path and its parent are changed together: ${path}`)
     }

@@ -74,6 +74,11 @@ export interface Collection<D extends Document> {
 
 export interface Store {
   readonly kind: 'sqlite' | 'mongodb'
+  /**
+   * Writes asked for in one turn of the event loop never become durable without those that were asked for before them, unless
+   * these were refused, each for its own sake: by their guard, a taken key, or a document that the store does not take.
+   */
+  readonly commitsInOrder: boolean
   collection<D extends Document>(name: string): Collection<D>
   /** Resolves when the store answers. @throws store_unavailable */
   ping(): Promise<void>

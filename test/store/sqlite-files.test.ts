@@ -6,11 +6,15 @@ import { collections } from '../../src/store/collections.ts'
 import type { MetaRow } from '../../src/store/collections.ts'
 import type { ListQuery } from '../../src/store/port.ts'
 import { openStore } from '../../src/store/open.ts'
-import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
+import { columnsOf } from '../../src/store/sqlite/columns.ts'
+import { createGroupCommit, type Followers } from '../../src/store/sqlite/commit.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { listQueries } from '../../src/store/sqlite/sql.ts'
 import { AppError } from '../../src/errors.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+
+/** Nothing is remembered beside the database. */
+const nobody: Followers = { begun() {}, written: () => 0, undo() {}, settle() {} }
 
 t.test('the queries of every day use an index and need no sorting', async (t) => {
   const path = join(t.testdir(), 'plan.db')
@@ -21,29 +25,31 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
   const after = { value: 5, id: 'x' }
   const posting = { equal: { accountId: 'a', isPosting: true } }
   const queries: [string, ListQuery, string][] = [
-    ['ledger_entries', { where: posting, order: desc('at'), limit: 50 }, 'ledger_entries_by_accountId_at'],
-    ['ledger_entries', { where: posting, order: desc('at'), after, limit: 50 }, 'ledger_entries_by_accountId_at'],
+    ['ledger_entries', { where: posting, order: desc('at'), limit: 50 }, 'ledger_entries_on_accountId_at'],
+    ['ledger_entries', { where: posting, order: desc('at'), after, limit: 50 }, 'ledger_entries_on_accountId_at'],
     ['ledger_entries', { after: { value: null, id: 'r:' }, limit: 50 }, 'sqlite_autoindex_ledger_entries_1'],
     [
       'sessions',
       { where: { equal: { userId: 'u', chatflowId: 'c' } }, order: desc('createdAt'), limit: 50 },
-      'sessions_by_userId_createdAt'
+      'sessions_on_userId_createdAt'
     ],
-    ['users', { where: { equal: { usernameKey: 'u' } }, limit: 1 }, 'users_unique_usernameKey'],
-    ['users', { where: { equal: { email: 'e' } }, limit: 1 }, 'users_unique_email'],
+    ['users', { where: { equal: { usernameKey: 'u' } }, limit: 1 }, 'users_sole_usernameKey'],
+    ['users', { where: { equal: { email: 'e' } }, limit: 1 }, 'users_sole_email'],
     [
       'requests',
       { where: { lt: { expiresAt: 1 } }, order: { by: 'expiresAt', direction: 'asc' }, limit: 9 },
-      'requests_by_expiresAt'
+      'requests_on_expiresAt'
     ],
     [
       'messages',
       { where: { equal: { sessionId: 's' } }, order: { by: 'position', direction: 'asc' }, after, limit: 9 },
-      'messages_by_sessionId_position'
+      'messages_on_sessionId_position'
     ]
   ]
   for (const [table, query, index] of queries) {
-    const [first] = listQueries(table, query)
+    const spec = collections.find(({ name }) => name === table) ?? { name: table }
+    const columns = new Set(columnsOf(spec).map(({ path }) => path))
+    const [first] = listQueries({ table, columns }, query)
     const plan = db.prepare(`explain query plan ${first?.sql}`).all(...(first?.values ?? []), 1)
     const text = plan.map((row) => row['detail']).join('; ')
     t.match(text, index)
@@ -100,7 +106,7 @@ t.test('a full database refuses the whole batch, and the next write works when t
   const db = new DatabaseSync(join(t.testdir(), 'full.db'))
   t.teardown(() => db.close())
   db.exec('create table things (id text primary key); pragma max_page_count=20')
-  const commits = createGroupCommit(db)
+  const commits = createGroupCommit(db, nobody)
   const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
   const batch = await Promise.allSettled([
     commits.add(insert('before'), false),
@@ -116,7 +122,7 @@ t.test('one write that fails by its own fault leaves its neighbours alone', asyn
   const db = new DatabaseSync(':memory:')
   t.teardown(() => db.close())
   db.exec('create table things (id text primary key)')
-  const commits = createGroupCommit(db)
+  const commits = createGroupCommit(db, nobody)
   const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
   const broken = () => {
     insert('half')()

@@ -9,28 +9,45 @@ const MAX_BATCH = 512
 export interface GroupCommit {
   /**
    * Runs `write` in the next transaction; resolves with its answer after the commit. `isCompound`: it has several statements,
-   * of which a failure must leave none behind. @throws store_unavailable
+   * of which a failure must leave none behind. It may be run again when the transaction was undone. @throws store_unavailable
    */
-  add(write: () => boolean, isCompound: boolean): Promise<boolean>
+  add<T>(write: () => T, isCompound: boolean): Promise<T>
   /** Resolves when nothing waits any more; later writes are refused. */
   end(): Promise<void>
 }
 
-interface Job {
-  write: () => boolean
-  isCompound: boolean
-  resolve(applied: boolean): void
-  reject(error: unknown): void
+/** What is remembered of writes beside the database, and follows its transactions. */
+export interface Followers {
+  begun(): void
+  /** How many writes could be undone now. */
+  written(): number
+  /** All writes but the first so many are undone. */
+  undo(from: number): void
+  settle(): void
 }
+
+interface Job {
+  write: () => unknown
+  isCompound: boolean
+  /** Takes what `write` answered. */
+  resolve(answer: unknown): void
+  reject(error: unknown): void
+  answer: unknown
+  hasFailed: boolean
+}
+
+/** Thrown where statements of a write were made before one failed: only a savepoint would have undone them alone. */
+class HalfDone extends Error {}
 
 /**
  * Group commit over one connection: everything that was asked for in one turn of the event loop shares one transaction,
  * and so one fsync. setImmediate rather than a microtask or a timer: it runs after all sockets of the turn were read, without delay.
+ * When a transaction fails, what waits for the next fails with it: no write outlives one that was asked for before it.
  */
-export function createGroupCommit(db: DatabaseSync): GroupCommit {
+export function createGroupCommit(db: DatabaseSync, followers: Followers): GroupCommit {
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
-  const answer = createAnswering(db)
+  const runJob = createRunning(db, followers)
   let queue: Job[] = []
   let isScheduled = false
   let hasEnded = false
@@ -44,8 +61,9 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
 
   function flush(): void {
     isScheduled = false
-    const batch = queue.slice(0, MAX_BATCH)
-    queue = queue.slice(MAX_BATCH)
+    const isWhole = queue.length <= MAX_BATCH
+    const batch = isWhole ? queue : queue.slice(0, MAX_BATCH)
+    queue = isWhole ? [] : queue.slice(MAX_BATCH)
     if (batch.length > 0) runBatch(batch)
     if (queue.length > 0) return schedule()
     for (const resolve of onIdle) resolve()
@@ -53,25 +71,58 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
   }
 
   function runBatch(batch: Job[]): void {
-    const answers: (() => void)[] = []
     try {
-      begin.run()
-      for (const job of batch) answers.push(answer(job))
-      commit.run()
+      commitAll(batch)
     } catch (cause) {
-      rollBack(db)
-      for (const job of batch) job.reject(new AppError('store_unavailable', {}, { cause }))
+      const behind = queue
+      queue = []
+      const error = new AppError('store_unavailable', {}, { cause })
+      for (const job of [...batch, ...behind]) job.reject(error)
       return
     }
-    for (const tell of answers) tell()
+    for (const job of batch) {
+      if (job.hasFailed) job.reject(job.answer)
+      else job.resolve(job.answer)
+    }
+  }
+
+  /** Savepoints cost more than all else a transaction adds: they are only set once it is known that one is needed. */
+  function commitAll(batch: Job[]): void {
+    try {
+      runAll(batch, false)
+    } catch (error) {
+      if (!(error instanceof HalfDone)) throw error
+      runAll(batch, true)
+    }
+  }
+
+  function runAll(batch: Job[], isCareful: boolean): void {
+    try {
+      begin.run()
+      followers.begun()
+      for (const job of batch) runJob(job, isCareful)
+      commit.run()
+      followers.settle()
+    } catch (error) {
+      followers.undo(0)
+      rollBack(db)
+      throw error
+    }
   }
 
   return {
-    add(write, isCompound) {
+    add<T>(write: () => T, isCompound: boolean) {
       if (hasEnded)
         return Promise.reject(new AppError('store_unavailable', {}, { cause: new Error('The store is closed') }))
-      return new Promise((resolve, reject) => {
-        queue.push({ write, isCompound, resolve, reject })
+      return new Promise<T>((resolve, reject) => {
+        queue.push({
+          write,
+          isCompound,
+          resolve,
+          reject,
+          answer: undefined,
+          hasFailed: false
+        })
         schedule()
       })
     },
@@ -85,27 +136,29 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
   }
 }
 
-/** Runs one write inside the open transaction; what it returns tells the caller, once the commit has succeeded. */
-function createAnswering(db: DatabaseSync): (job: Job) => () => void {
+/** Runs one write inside the open transaction, and leaves its answer or its failure in the job. */
+function createRunning(db: DatabaseSync, followers: Followers): (job: Job, isCareful: boolean) => void {
   const mark = db.prepare('savepoint op')
   const release = db.prepare('release op')
   const undo = db.prepare('rollback to op')
 
-  return ({ write, isCompound, resolve, reject }) => {
-    if (isCompound) mark.run()
+  return (job, isCareful) => {
+    const isMarked = isCareful && job.isCompound
+    const before = followers.written()
+    if (isMarked) mark.run()
+    job.hasFailed = false
     try {
-      const applied = write()
-      if (isCompound) release.run()
-      return () => resolve(applied)
+      job.answer = job.write()
     } catch (error) {
       // Disk full, I/O and the like may have ended the transaction already: nothing of the batch is certain then.
       if (!isOfStatement(error)) throw error
-      if (isCompound) {
-        undo.run()
-        release.run()
-      }
-      return () => reject(portError(error))
+      if (job.isCompound && !isCareful) throw new HalfDone()
+      if (isMarked) undo.run()
+      followers.undo(before)
+      job.hasFailed = true
+      job.answer = portError(error)
     }
+    if (isMarked) release.run()
   }
 }
 

@@ -1,6 +1,8 @@
 import type { SQLInputValue } from 'node:sqlite'
-import { checkChange, segmentsOf } from '../checks.ts'
-import type { Change, Guard, ListQuery, Scalar } from '../port.ts'
+import { segmentsOf } from '../checks.ts'
+import type { Guard, ListQuery, Scalar } from '../port.ts'
+import { type Bound, boundValue, columnName } from './columns.ts'
+import { type Range, rangeOf, restOf } from './ranges.ts'
 
 /** A piece of SQL and the values of its placeholders, in order. */
 export interface Fragment {
@@ -8,157 +10,136 @@ export interface Fragment {
   values: SQLInputValue[]
 }
 
-/** How a path gets into the SQL: as a placeholder (any number of paths, one statement) or as text (so that an index applies). */
-type Placing = (path: string) => Fragment
+/** How the documents of a collection are looked for. */
+export interface Layout {
+  table: string
+  /** Paths of the members that have a column. */
+  columns: ReadonlySet<string>
+}
 
-/** SQLite takes at most 1,000 arguments per function: two per member, and the document. */
-const MEMBERS_PER_CALL = 400
+const NONE: Fragment = { sql: '0', values: [] }
 
 /** The path of a member as SQLite writes it: `holds.abc` becomes `$."holds"."abc"`. A malformed path is a programming fault. */
 export function jsonPath(path: string): string {
   return `$."${segmentsOf(path).join('"."')}"`
 }
 
-/** The value of a member, written so that the expression indexes of the schema apply to it. */
+/** The value of a member, from the document. */
 export function member(path: string): string {
   return `json_extract(doc,'${jsonPath(path)}')`
 }
 
-/** The guard as a condition whose paths are placeholders: one statement serves every run id. */
-export function guardCondition(guard: Guard): Fragment {
-  return condition(guard, (path) => ({ sql: '?', values: [jsonPath(path)] }))
-}
-
-/** The guard as a condition over literal paths, for which indexes are used. */
-export function whereCondition(guard: Guard): Fragment {
-  return condition(guard, (path) => ({ sql: `'${jsonPath(path)}'`, values: [] }))
-}
-
-/** The changed document as an expression over `doc`; every right-hand side sees the document as it was. */
-export function changeExpression(change: Change): Fragment {
-  checkChange(change)
-  const sets = [
-    ...Object.entries(change.set ?? {}).map(([path, value]) => setTo(path, value)),
-    ...Object.entries(change.inc ?? {}).map(([path, by]) => increment(path, by)),
-    ...Object.entries(change.max ?? {}).map(([path, value]) => raise(path, value))
-  ]
-  const unsets = change.unset ?? []
-  let expression: Fragment = { sql: 'doc', values: [] }
-  for (const part of chunks(unsets)) {
-    const holes = part.map(() => '?').join(',')
-    expression = {
-      sql: `json_remove(${expression.sql},${holes})`,
-      values: [...expression.values, ...part.map(jsonPath)]
-    }
-  }
-  for (const part of chunks(sets)) {
-    const pairs = part.map((set) => `?,${set.sql}`).join(',')
-    const values = part.flatMap((set) => [jsonPath(set.path), ...set.values])
-    expression = { sql: `json_set(${expression.sql},${pairs})`, values: [...expression.values, ...values] }
-  }
-  return expression
+/** The query that counts the documents of which these conditions hold. */
+export function countQuery(layout: Layout, where: Guard): Fragment {
+  const { sql, values } = allOf(termsOf(layout, where))
+  return { sql: `select count(*) as n from ${layout.table}${sql && ` where ${sql}`}`, values }
 }
 
 /**
  * The queries that answer a list query one after the other until its limit is reached. Mostly one; two when the keyset
  * crosses the border between rows with and without the order member, because no single comparison spans it.
  */
-export function listQueries(table: string, query: ListQuery): Fragment[] {
-  const { where = {}, order, after } = query
+export function listQueries(layout: Layout, { where = {}, order, after }: ListQuery): Fragment[] {
+  const by = order?.by ?? 'id'
   const direction = order?.direction === 'desc' ? 'desc' : 'asc'
-  const by = order && order.by !== 'id' ? member(order.by) : undefined
-  const orderBy = by ? `${by} ${direction}, id ${direction}` : `id ${direction}`
-  return keysets(by, direction, after).map((keyset) => {
-    const filter = whereCondition(where)
-    const conditions = [filter.sql, keyset.sql].filter((sql) => sql !== '').join(' and ')
-    return {
-      sql: `select doc from ${table}${conditions && ` where ${conditions}`} order by ${orderBy} limit ?`,
-      values: [...filter.values, ...keyset.values]
-    }
+  const place = placeOf(layout, by)
+  const orderBy = by === 'id' ? `id ${direction}` : `${place} ${direction}, id ${direction}`
+  const range = hasColumn(layout, by) ? rangeOf(where, by) : undefined
+  const terms = termsOf(layout, where, range && by)
+  const page = { place, direction, after: after && by === 'id' ? { value: after.id, id: after.id } : after } as const
+  return (range ? startsInRange(page, range) : starts(page)).map((start) => {
+    const { sql, values } = allOf([...terms, ...start])
+    return { sql: `select doc from ${layout.table}${sql && ` where ${sql}`} order by ${orderBy} limit ?`, values }
   })
 }
 
-/** The value as SQLite compares it: whole numbers as integers (a JavaScript number would be stored as `7.0`). */
-export function sqlValue(value: Scalar): SQLInputValue {
-  if (typeof value === 'boolean') return value ? 1n : 0n
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value)
-  return value
+function placeOf(layout: Layout, path: string): string {
+  if (path === 'id') return path
+  return layout.columns.has(path) ? columnName(path) : member(path)
 }
 
-function condition(guard: Guard, place: Placing): Fragment {
-  const terms = [
-    ...Object.entries(guard.equal ?? {}).map(([path, value]) => equalTerm(place(path), value)),
-    ...Object.entries(guard.gte ?? {}).map(([path, bound]) => compareTerm(place(path), '>=', bound)),
-    ...Object.entries(guard.lt ?? {}).map(([path, bound]) => compareTerm(place(path), '<', bound)),
-    ...Object.entries(guard.exists ?? {}).map(([path, isThere]) => {
-      const at = place(path)
-      return { sql: `json_type(doc,${at.sql}) is ${isThere ? 'not ' : ''}null`, values: at.values }
-    })
-  ]
-  return { sql: terms.map((term) => term.sql).join(' and '), values: terms.flatMap((term) => term.values) }
+function hasColumn(layout: Layout, path: string): boolean {
+  return path === 'id' || layout.columns.has(path)
 }
 
-function equalTerm(at: Fragment, value: Scalar): Fragment {
-  if (value === null) return { sql: `json_type(doc,${at.sql})='null'`, values: at.values }
-  return compareTerm(at, '=', value)
-}
-
-/** SQLite orders texts above numbers and reads true as 1, so each comparison also asks for the type. */
-function compareTerm(at: Fragment, operator: string, value: string | number | boolean): Fragment {
-  const bound = boundValue(value)
-  return {
-    sql: `json_extract(doc,${at.sql})${operator}${bound.sql} and json_type(doc,${at.sql}) ${typeTest(value)}`,
-    values: [...at.values, ...bound.values, ...at.values]
+/** The conditions, but for a range of the member `without`. */
+function termsOf(layout: Layout, where: Guard, without?: string): Fragment[] {
+  const { equal = {}, gte = {}, lt = {}, exists = {} } = where
+  const terms = Object.entries(equal).map(([path, value]) => equalTerm(layout, path, value))
+  for (const path of new Set([...Object.keys(gte), ...Object.keys(lt)])) {
+    if (path === without) continue
+    const range = hasColumn(layout, path) ? rangeOf(where, path) : undefined
+    if (range) terms.push(...rangeTerms(placeOf(layout, path), range))
+    else
+      for (const [operator, bound] of [['>=', gte[path]] as const, ['<', lt[path]] as const])
+        if (bound !== undefined) terms.push(typedTerm(path, operator, bound))
   }
+  for (const [path, isThere] of Object.entries(exists))
+    terms.push({ sql: `json_type(doc,'${jsonPath(path)}') is ${isThere ? 'not ' : ''}null`, values: [] })
+  return terms
 }
 
-function typeTest(value: string | number | boolean): string {
-  if (typeof value === 'string') return "='text'"
-  return typeof value === 'number' ? "in ('integer','real')" : `='${value}'`
+function equalTerm(layout: Layout, path: string, value: Scalar): Fragment {
+  if (path === 'id' && typeof value !== 'string') return NONE
+  const place = placeOf(layout, path)
+  const isNull = `json_type(doc,'${jsonPath(path)}')='null'`
+  if (value === null) return { sql: hasColumn(layout, path) ? `${place} is null and ${isNull}` : isNull, values: [] }
+  return hasColumn(layout, path) ? compared(place, '=', boundValue(value)) : typedTerm(path, '=', value)
 }
 
-/** A lone surrogate has no UTF-8 form: such a text travels as JSON and is decoded by the function that decodes the member. */
-function boundValue(value: Scalar): Fragment {
-  if (typeof value === 'string' && !value.isWellFormed())
-    return { sql: "json_extract(?,'$')", values: [JSON.stringify(value)] }
-  return { sql: '?', values: [sqlValue(value)] }
+/** SQLite orders texts above numbers and reads true as 1, so each comparison with what is in a document also asks for its type. */
+function typedTerm(path: string, operator: string, value: string | number | boolean): Fragment {
+  const type = `json_type(doc,'${jsonPath(path)}')`
+  if (typeof value === 'boolean') return operator === '=' ? { sql: `${type}='${value}'`, values: [] } : NONE
+  const { sql, values } = compared(member(path), operator, boundValue(value))
+  return { sql: `${sql} and ${type} ${typeof value === 'string' ? "='text'" : "in ('integer','real')"}`, values }
 }
 
-function keysets(by: string | undefined, direction: 'asc' | 'desc', after: ListQuery['after']): Fragment[] {
-  if (!after) return [{ sql: '', values: [] }]
+/** In what order, and behind which row. */
+interface Page {
+  place: string
+  direction: 'asc' | 'desc'
+  after: ListQuery['after']
+}
+
+/** Where the queries of a page begin, when any value will do. */
+function starts({ place, direction, after }: Page): Fragment[][] {
+  if (!after) return [[]]
+  if (after.value !== null) {
+    const next = [behind({ place, direction, after })]
+    return direction === 'asc' || place === 'id' ? [next] : [next, [{ sql: `${place} is null`, values: [] }]]
+  }
+  const sameBorder = { sql: `${place} is null and id ${direction === 'asc' ? '>' : '<'} ?`, values: [after.id] }
+  return direction === 'asc' ? [[sameBorder], [{ sql: `${place} is not null`, values: [] }]] : [[sameBorder]]
+}
+
+/** Where the query of a page begins, when the order member is in this range: none, if nothing is left of it. */
+function startsInRange(page: Page, range: Range): Fragment[][] {
+  const { place, direction, after } = page
+  const rest = after ? restOf(range, direction, after) : { ...range, isBehind: false }
+  return rest ? [[...(rest.isBehind ? [behind(page)] : []), ...rangeTerms(place, rest)]] : []
+}
+
+/** The rows behind one that has the order member. */
+function behind({ place, direction, after }: Page): Fragment {
+  const { value = null, id = '' } = after ?? {}
   const beyond = direction === 'asc' ? '>' : '<'
-  if (!by) return [{ sql: `id ${beyond} ?`, values: [after.id] }]
-  if (after.value === null) {
-    const sameBorder = { sql: `${by} is null and id ${beyond} ?`, values: [after.id] }
-    return direction === 'asc' ? [sameBorder, { sql: `${by} is not null`, values: [] }] : [sameBorder]
-  }
-  const bound = boundValue(after.value)
-  const next = { sql: `(${by},id) ${beyond} (${bound.sql},?)`, values: [...bound.values, after.id] }
-  return direction === 'asc' ? [next] : [next, { sql: `${by} is null`, values: [] }]
+  const bound = boundValue(value)
+  if (place === 'id') return compared(place, beyond, bound)
+  return { sql: `(${place},id) ${beyond} (${bound.sql},?)`, values: [bound.value, id] }
 }
 
-interface SetTerm extends Fragment {
-  path: string
+function rangeTerms(place: string, { from, to }: Partial<Range>): Fragment[] {
+  return [
+    ...(from === undefined ? [] : [compared(place, '>=', boundValue(from))]),
+    ...(to === undefined ? [] : [compared(place, '<', boundValue(to))])
+  ]
 }
 
-function setTo(path: string, value: unknown): SetTerm {
-  return { path, sql: 'json(?)', values: [JSON.stringify(value)] }
+function allOf(terms: Fragment[]): Fragment {
+  return { sql: terms.map(({ sql }) => sql).join(' and '), values: terms.flatMap(({ values }) => values) }
 }
 
-function increment(path: string, by: number): SetTerm {
-  return { path, sql: 'coalesce(json_extract(doc,?),0)+?', values: [jsonPath(path), BigInt(by)] }
-}
-
-function raise(path: string, value: number): SetTerm {
-  return {
-    path,
-    sql: 'max(coalesce(json_extract(doc,?),?),?)',
-    values: [jsonPath(path), sqlValue(value), sqlValue(value)]
-  }
-}
-
-function chunks<T>(items: T[]): T[][] {
-  const parts: T[][] = []
-  for (let i = 0; i < items.length; i += MEMBERS_PER_CALL) parts.push(items.slice(i, i + MEMBERS_PER_CALL))
-  return parts
+function compared(place: string, operator: string, { sql, value }: Bound): Fragment {
+  return { sql: `${place}${operator}${sql}`, values: [value] }
 }

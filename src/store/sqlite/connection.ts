@@ -1,0 +1,71 @@
+import { DatabaseSync } from 'node:sqlite'
+import type { CollectionSpec } from '../port.ts'
+import type { DocumentCache } from './cache.ts'
+import { prepareTables } from './schema.ts'
+
+/** How long a statement waits for a lock of another process before it gives up. */
+const BUSY_TIMEOUT_MS = 2_000
+
+const SETTINGS = `
+  pragma journal_mode=wal;
+  pragma synchronous=full;
+  pragma journal_size_limit=67108864`
+
+export interface SqliteOptions {
+  /** File of the database; it is made when it does not exist, unless `readOnly`. */
+  path: string
+  specs: CollectionSpec[]
+  /** For a look beside the running gateway: no table is made, and every write fails. */
+  readOnly?: boolean
+}
+
+/** Opens the file, with its tables in order unless it is only looked at. */
+export function connect({ path, specs, readOnly = false }: SqliteOptions): DatabaseSync {
+  const db = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS })
+  try {
+    if (readOnly) return db
+    db.exec(SETTINGS)
+    prepareTables(db, specs)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** Keeps a cache true to a file in which others may write. */
+export interface Watch {
+  /** Forgets all if another connection has written since the last look. @throws as SQLite does when the file is closed */
+  look(): void
+  /** The same, once in a turn of the event loop. */
+  lookThisTurn(): void
+  /** Looks again whatever was seen in this turn. */
+  end(): void
+}
+
+/** Watches for writes of other connections: one process owns the file, but its operator may have tools of his own. */
+export function createWatch(db: DatabaseSync, cache: DocumentCache): Watch {
+  const version = db.prepare('pragma data_version')
+  let seen: unknown
+  let isSeen = false
+  const nextTurn = () => {
+    isSeen = false
+  }
+
+  function look(): void {
+    const now = version.get()?.['data_version']
+    if (now !== seen) cache.clear()
+    seen = now
+  }
+
+  return {
+    look,
+    lookThisTurn() {
+      if (isSeen) return
+      look()
+      isSeen = true
+      setImmediate(nextTurn)
+    },
+    end: nextTurn
+  }
+}
