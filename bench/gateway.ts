@@ -10,20 +10,34 @@ const CREDITS = 100_000_000
 /** Accounts that are made at the same time: the passwords are hashed one after the other anyway. */
 const AT_ONCE = 8
 
+export const JWT_SECRET = 'only-for-the-bench-only-for-the-bench-only-for-the-bench'
+
+/** Where everything is kept instead of the data folder. */
+export interface MongoPlace {
+  url: string
+  database: string
+}
+
 export interface GatewayOptions {
   upstreamUrl: string
   dataDir: string
+  mongo?: MongoPlace | undefined
   execArgv?: string[]
 }
 
-/** A data folder with users who may ask and can pay, and their access tokens; each gateway starts on a copy of it. */
+/** Where the data is, with users who may ask and can pay, and their access tokens. */
 export interface Installation {
   dataDir: string
+  mongo?: MongoPlace | undefined
   tokens: readonly string[]
+  /** Of somebody who may ask and cannot pay. */
+  poor: string
+  /** Of somebody who can pay and may not ask. */
+  stranger: string
 }
 
 /** The real process with everything on; only the limits on how often and how many at once are lifted. */
-export async function startGateway({ upstreamUrl, dataDir, execArgv = [] }: GatewayOptions) {
+export async function startGateway({ upstreamUrl, dataDir, mongo, execArgv = [] }: GatewayOptions) {
   const port = await freePort()
   const gateway: BenchProcess = startProcess({
     script: 'src/server.ts',
@@ -34,8 +48,9 @@ export async function startGateway({ upstreamUrl, dataDir, execArgv = [] }: Gate
       HOST: '127.0.0.1',
       PORT: String(port),
       DATA_DIR: dataDir,
+      ...(mongo === undefined ? {} : { MONGODB_URL: mongo.url, MONGODB_DATABASE_NAME: mongo.database }),
       LOG_LEVEL: 'info',
-      JWT_SECRET_KEY: 'only-for-the-bench-only-for-the-bench-only-for-the-bench',
+      JWT_SECRET_KEY: JWT_SECRET,
       ADMIN_USERNAME: ADMIN.username,
       ADMIN_PASSWORD: ADMIN.password,
       FLOWISE_API_URL: upstreamUrl,
@@ -46,14 +61,19 @@ export async function startGateway({ upstreamUrl, dataDir, execArgv = [] }: Gate
       DRAIN_SECONDS: '2'
     }
   })
-  await whenListening(gateway, port)
-  return { ...gateway, url: `http://127.0.0.1:${port}` }
+  const listeningMs = await whenListening(gateway, port)
+  return { ...gateway, url: `http://127.0.0.1:${port}`, listeningMs }
 }
 
 /** Installs a gateway through its API, as an administrator would, and stops it again. */
-export async function install(folder: string, upstreamUrl: string, users: number): Promise<Installation> {
-  const dataDir = join(folder, 'installed')
-  const gateway = await startGateway({ upstreamUrl, dataDir })
+export async function install(
+  folder: string,
+  upstreamUrl: string,
+  users: number,
+  mongo?: MongoPlace
+): Promise<Installation> {
+  const dataDir = await mkdtemp(join(folder, 'installed-'))
+  const gateway = await startGateway({ upstreamUrl, dataDir, mongo })
   const post = createPost(gateway.url)
   const admin = await login(post, ADMIN.username, ADMIN.password)
   await post('/admin/chatflows/sync', {}, admin)
@@ -63,14 +83,16 @@ export async function install(folder: string, upstreamUrl: string, users: number
       { length: Math.min(AT_ONCE, users - tokens.length) },
       (_, i) => `user-${tokens.length + i}`
     )
-    tokens.push(...(await Promise.all(names.map((name) => createUser(post, admin, name)))))
+    tokens.push(...(await Promise.all(names.map((name) => createUser(post, admin, { name })))))
   }
+  const poor = await createUser(post, admin, { name: 'poor', credits: 0 })
+  const stranger = await createUser(post, admin, { name: 'stranger', grants: [] })
   await gateway.stop()
-  return { dataDir, tokens }
+  return { dataDir, mongo, tokens, poor, stranger }
 }
 
 /** A copy of the installation: what one candidate writes does not slow down the next. */
-export async function copyOf({ dataDir }: Installation): Promise<string> {
+export async function copyOf({ dataDir }: Pick<Installation, 'dataDir'>): Promise<string> {
   const copy = await mkdtemp(`${dataDir}-`)
   await cp(dataDir, copy, { recursive: true })
   return copy
@@ -101,9 +123,17 @@ async function login(post: Post, username: string, password: string): Promise<st
   return String(access_token)
 }
 
-async function createUser(post: Post, admin: string, username: string): Promise<string> {
+interface NewUser {
+  name: string
+  credits?: number
+  /** Chatflows; by default all. */
+  grants?: readonly string[]
+}
+
+async function createUser(post: Post, admin: string, user: NewUser): Promise<string> {
+  const { name: username, credits = CREDITS, grants = Object.values(flows).map(({ id }) => id) } = user
   const email = `${username}@example.com`
-  const { id } = await post('/admin/users', { username, email, password: PASSWORD, credits: CREDITS }, admin)
-  for (const flow of Object.values(flows)) await post(`/admin/chatflows/${flow.id}/users`, { user_id: id }, admin)
+  const { id } = await post('/admin/users', { username, email, password: PASSWORD, credits }, admin)
+  for (const flow of grants) await post(`/admin/chatflows/${flow}/users`, { user_id: id }, admin)
   return login(post, username, PASSWORD)
 }

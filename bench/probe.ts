@@ -6,8 +6,10 @@ import { serve } from './rpc.ts'
 export interface Probe {
   /** CPU time so far, user and system, of all threads. */
   cpuMicros(): number
-  /** Resident memory after a full collection. */
+  /** Resident memory after a full collection, where there is one. */
   rssBytes(): Promise<number>
+  /** Resident memory as it is. */
+  residentBytes(): number
 }
 
 serve<Probe>({
@@ -25,7 +27,8 @@ serve<Probe>({
       await new Promise((resolve) => setImmediate(resolve))
     }
     return process.memoryUsage.rss()
-  }
+  },
+  residentBytes: () => process.memoryUsage.rss()
 })
 // The program alone decides how long the process lives.
 process.channel?.unref()

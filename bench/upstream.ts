@@ -15,6 +15,14 @@ const answer = json({
   sessionId: 'b6a3b1ec-27a2-4f0f-9f55-0d4e3a0d3b5a',
   memoryType: 'Buffer Memory'
 })
+const completion = json({
+  id: 'chatcmpl-88f897df',
+  object: 'chat.completion',
+  created: 1_700_000_000,
+  model: flows.answer.id,
+  choices: [{ index: 0, message: { role: 'assistant', content: TEXT }, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 20, completion_tokens: 150, total_tokens: 170 }
+})
 const catalogue = json(Object.values(flows).map(({ id }) => ({ id, name: id, type: 'CHATFLOW', deployed: true })))
 const streaming = json({ isStreaming: true })
 const nothing = json({})
@@ -69,7 +77,8 @@ function respond(socket: Socket, head: string, body: Buffer): void {
     const flow = byId.get(id)
     if (flow && body.includes('"streaming":true')) stream(socket, flow)
     else socket.write(answer)
-  } else if (head.startsWith('GET /api/v1/chatflows-streaming/')) socket.write(streaming)
+  } else if (head.startsWith('POST /v1/chat/completions')) socket.write(completion)
+  else if (head.startsWith('GET /api/v1/chatflows-streaming/')) socket.write(streaming)
   else if (head.startsWith('GET /api/v1/chatflows')) socket.write(catalogue)
   else socket.write(nothing)
 }

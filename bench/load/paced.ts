@@ -20,7 +20,7 @@ export interface PacedResult {
  */
 export async function paced({ requests, perSecond, seconds }: PacedTask): Promise<PacedResult> {
   const { origin, pathname } = new URL(requests.url)
-  const pool = new Pool(origin, { connections: requests.lanes.length })
+  const pool = new Pool(origin, { connections: requests.connections })
   const free = [...requests.lanes]
   const latencies: number[] = []
   const startedAt = performance.now()

@@ -1,63 +1,89 @@
-import { setTimeout as pause } from 'node:timers/promises'
-import type { Candidate, Running } from '../candidates.ts'
-import { requestsFor } from '../targets.ts'
-import type { Bench, Measured, Suite } from './suite.ts'
+import {
+  BASELINE,
+  direct,
+  gatewayOn,
+  gatewaysOn,
+  httpProxy,
+  strangers,
+  undiciDispatch,
+  undiciRequest
+} from '../candidates.ts'
+import { AFTER_MS, answerMetrics, type AnswerPlan, answersOf, CONNECTIONS, measureAnswers } from './answers.ts'
+import type { Suite } from './suite.ts'
 
-const CONNECTIONS = 64
-const amountOf = (isQuick: boolean): number => (isQuick ? 3000 : 6000)
-const PACED = { perSecond: 500, seconds: 2 }
-/** What is done after the last answer belongs to the requests, too. */
-const AFTER_MS = 300
+const plan: AnswerPlan = {
+  amountOf: (isQuick) => (isQuick ? 3000 : 6000),
+  paced: { perSecond: 500, seconds: 2 }
+}
 
 /** Predictions with an answer in one piece. */
 export const jsonSuite: Suite = {
   title: 'JSON predictions',
   text: (isQuick) =>
-    `${amountOf(isQuick)} predictions per round over ${CONNECTIONS} connections, each connection as fast as it is answered; CPU is the time of all threads of the ` +
-    `process, ${AFTER_MS} ms after the last answer. The added latency is measured apart, at ${PACED.perSecond} predictions per second, less the direct call's. ` +
+    `${plan.amountOf(isQuick)} predictions per round over ${CONNECTIONS} connections, each connection as fast as it is answered; CPU is the time of all threads of the ` +
+    `process, until ${AFTER_MS} ms after the last answer. The added latency is measured apart, at ${plan.paced.perSecond} predictions per second, less the direct call's. ` +
     'Load: how busy the core of the load generator and of the stand-in was; near 100 % the requests per second are a lower bound.',
-  metrics: [
-    { key: 'cpu', title: 'CPU, µs per request', digits: 1, ratioTo: 'http-proxy' },
-    { key: 'rate', title: 'requests/s', digits: 0, ratioTo: 'http-proxy' },
-    { key: 'p50', title: 'p50, ms', digits: 2 },
-    { key: 'p99', title: 'p99, ms', digits: 2 },
-    { key: 'addedP50', title: 'added p50, ms', digits: 2, lessThe: 'direct' },
-    { key: 'addedP99', title: 'added p99, ms', digits: 2, lessThe: 'direct' },
-    { key: 'load', title: 'load, %', digits: 0 }
+  metrics: answerMetrics(BASELINE),
+  goals: [
+    {
+      what: 'CPU of a prediction on `/chat/predict`, of the bare proxy',
+      metric: 'cpu',
+      of: 'gateway',
+      to: BASELINE,
+      atMost: 0.9,
+      digits: 2
+    },
+    {
+      what: "CPU of a prediction on Flowise's own path",
+      metric: 'cpu',
+      of: 'flowise-path',
+      to: BASELINE,
+      atMost: 1,
+      digits: 2
+    },
+    {
+      what: `throughput of \`/chat/predict\` at ${CONNECTIONS} connections`,
+      metric: 'rate',
+      of: 'gateway',
+      to: BASELINE,
+      atLeast: 1.1,
+      digits: 2
+    },
+    {
+      what: "throughput of Flowise's own path",
+      metric: 'rate',
+      of: 'flowise-path',
+      to: BASELINE,
+      atLeast: 1.1,
+      digits: 2
+    }
   ],
-  without: [],
   isFresh: false,
 
-  async warmUp(bench, running, candidate) {
-    await bench.ask('saturate', { requests: requests(running, candidate), amount: amountOf(bench.isQuick) })
+  async candidates({ upstreamUrl, folder, installation, portkey }) {
+    const installed = await installation()
+    const continued = {
+      name: 'continued',
+      title: 'the same, sessions continued',
+      keepsSession: true,
+      form: 'gateway'
+    } as const
+    const [gateway, flowisePath] = gatewaysOn(upstreamUrl, installed)
+    return [
+      gateway,
+      gatewayOn(upstreamUrl, { ...continued, installation: installed }),
+      flowisePath,
+      httpProxy(upstreamUrl),
+      undiciRequest(upstreamUrl),
+      undiciDispatch(upstreamUrl),
+      ...strangers({ upstreamUrl, folder }, portkey),
+      direct(upstreamUrl)
+    ]
   },
 
-  async measure(bench: Bench, running: Running, candidate: Candidate): Promise<Measured> {
-    const amount = amountOf(bench.isQuick)
-    const wanted = requests(running, candidate)
-    const before = await running.ask?.('cpuMicros')
-    const loadBefore = await loadMicros(bench)
-    const { seconds, p50Ms, p99Ms } = await bench.ask('saturate', { requests: wanted, amount })
-    const loadAfter = await loadMicros(bench)
-    await pause(AFTER_MS)
-    const after = await running.ask?.('cpuMicros')
-    const { p50Ms: pacedP50, p99Ms: pacedP99 } = await bench.ask('paced', { requests: wanted, ...PACED })
-    return {
-      ...(before === undefined || after === undefined ? {} : { cpu: (after - before) / amount }),
-      rate: amount / seconds,
-      p50: p50Ms,
-      p99: p99Ms,
-      addedP50: pacedP50,
-      addedP99: pacedP99,
-      load: (loadAfter - loadBefore) / seconds / 10_000
-    }
-  }
-}
+  async warmUp(bench, running, candidate) {
+    await bench.ask('saturate', { requests: answersOf(running, candidate), amount: plan.amountOf(bench.isQuick) })
+  },
 
-function requests({ target }: Running, { keepsSession = false }: Candidate) {
-  return requestsFor(target, { flow: 'answer', isStream: false, connections: CONNECTIONS, keepsSession })
-}
-
-async function loadMicros({ ask, askUpstream }: Bench): Promise<number> {
-  return (await ask('cpuMicros')) + (await askUpstream('cpuMicros'))
+  measure: (bench, running, candidate) => measureAnswers(bench, { running, candidate, plan })
 }

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Running } from '../candidates.ts'
+import { BASELINE, gatewaysOn, httpProxy, type Running, undiciDispatch } from '../candidates.ts'
 import { requestsFor } from '../targets.ts'
 import type { Bench, Measured, Suite } from './suite.ts'
 
@@ -8,20 +8,28 @@ const openOf = (isQuick: boolean): number => (isQuick ? 500 : 1000)
 const SETTLE_MS = 500
 const KIB = 1024
 const MIB = 1024 * 1024
+const goal = { metric: 'perStream', to: BASELINE, atMost: 0.9, digits: 2 } as const
 
 /** What a stream occupies that is open and silent. */
 export const memorySuite: Suite = {
-  title: 'Open streams',
+  title: 'Memory of open streams',
   text: (isQuick) =>
     `Resident memory with ${openOf(isQuick)} streams open that have had one token, less what the process had after ${WARM} streams that came and went, ` +
     'each time after a garbage collection. A new process for each measurement.',
   metrics: [
-    { key: 'perStream', title: 'KiB per open stream', digits: 1, ratioTo: 'http-proxy' },
+    { key: 'perStream', title: 'KiB per open stream', digits: 1, ratioTo: BASELINE },
     { key: 'rss', title: 'resident with all open, MiB', digits: 0 },
     { key: 'idle', title: 'resident before, MiB', digits: 0 }
   ],
-  without: ['gateway-continued', 'direct'],
+  goals: [
+    { what: 'memory per open stream on `/chat/predict`, of the bare proxy', of: 'gateway', ...goal },
+    { what: "memory per open stream on Flowise's own path", of: 'flowise-path', ...goal }
+  ],
   isFresh: true,
+
+  async candidates({ upstreamUrl, installation }) {
+    return [...gatewaysOn(upstreamUrl, await installation()), httpProxy(upstreamUrl), undiciDispatch(upstreamUrl)]
+  },
 
   async measure(bench: Bench, running: Running): Promise<Measured> {
     const { ask } = running
