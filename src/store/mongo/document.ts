@@ -10,6 +10,9 @@ export interface Waiting {
   document: StoredDocument
 }
 
+/** The same with its key. */
+export type KeyedWaiting = [key: string, waiting: Waiting]
+
 /** A document as MongoDB keeps it: the id is `_id`, and some members are the adapter's own. */
 export interface StoredDocument {
   _id: string
@@ -27,12 +30,13 @@ const OWN = ['%outbox', '%pending', '%removedAt']
 /** What readers of the port do not need to be sent. */
 export const WITHOUT_OUTBOX = { '%outbox': 0, '%pending': 0 } as const
 
-export function toDocument({ id, ...members }: Document, append: Append[] = []): StoredDocument {
-  const stored = toStored(members)
-  const document: StoredDocument = { _id: id, ...(stored as Record<string, unknown>) }
-  if (append.length === 0) return document
-  const waiting = append.map(waitingOf)
-  return { ...document, '%outbox': Object.fromEntries(waiting), '%pending': waiting.map(([key]) => key) }
+export function toDocument({ id, ...members }: Document, waiting: KeyedWaiting[] = []): StoredDocument {
+  const document = toStored(members) as StoredDocument
+  document._id = id
+  if (waiting.length === 0) return document
+  document['%outbox'] = Object.fromEntries(waiting)
+  document['%pending'] = waiting.map(([key]) => key)
+  return document
 }
 
 /** The document as callers of the port know it. */
@@ -42,9 +46,8 @@ export function fromDocument({ _id, ...members }: StoredDocument): Document {
 }
 
 /** The change as one update; what is appended goes into the outbox with it. */
-export function updateOf(change: Change, append: Append[]): BsonDocument {
+export function updateOf(change: Change, waiting: KeyedWaiting[]): BsonDocument {
   checkChange(change)
-  const waiting = append.map(waitingOf)
   const set = [
     ...Object.entries(change.set ?? {}).map(([path, value]) => [storedPath(path), toStored(value)] as const),
     ...waiting.map(([key, item]) => [`%outbox.${key}`, item] as const)
@@ -70,7 +73,8 @@ export function outboxKey(collection: string, id: string): string {
   return `${collection}:${storedName(id)}`
 }
 
-export function waitingOf({ collection, document }: Append): [key: string, waiting: Waiting] {
+/** An appended document as it waits. */
+export function waitingOf({ collection, document }: Append): KeyedWaiting {
   return [outboxKey(collection, document.id), { collection, document: toDocument(document) }]
 }
 

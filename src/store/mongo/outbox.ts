@@ -1,22 +1,25 @@
 import type { Collection, Db } from 'mongodb'
-import type { Append, CollectionSpec } from '../port.ts'
-import { type StoredDocument, waitingOf, withoutWaiting, outboxKey } from './document.ts'
+import type { Clock } from '../../clock.ts'
+import type { CollectionSpec } from '../port.ts'
+import { type KeyedWaiting, outboxKey, type StoredDocument, withoutWaiting } from './document.ts'
 import { areAllTaken } from './errors.ts'
 
 /** FerretDB opens a connection to its database for each update of a command, has a hundred, and waits for ever when all are taken. */
 const BATCH = 50
+/** How long the first of a batch waits for others: what an account or a session gets one after the other is taken out at once. */
+const GATHER_MS = 50
 /** More wait in their sources only, and are found there. */
 const MAX_QUEUED = 10_000
 
 /** Brings appended documents from the documents they came with into their own collections, each exactly once. */
 export interface Outbox {
-  /** Publishes in the background what was just written with this document. */
-  publishSoon(source: string, id: string, append: Append[]): void
+  /** Publishes in the background, and with others, what was just written with this document. */
+  publishSoon(source: string, id: string, waiting: KeyedWaiting[]): void
   /** Publishes what waits for this collection, or for this document of it; true if anything did. */
   flush(target: CollectionSpec, id?: string): Promise<boolean>
   /** Publishes what waits in this document; true if anything did. */
   empty(source: string, id: string): Promise<boolean>
-  /** Resolves when the background is idle. */
+  /** Publishes at once what the background has left to do. */
   settled(): Promise<void>
 }
 
@@ -28,13 +31,21 @@ interface Item {
   document: StoredDocument
 }
 
+export interface OutboxOptions {
+  db: Db
+  clock: Clock
+  /** Makes the calls. */
+  run: <T>(call: () => Promise<T>) => Promise<T>
+}
+
 /**
  * The outbox over this database. Publishing inserts a document by its id (there already: done) and then takes it out of its
- * source, so that any number of processes may do it at once, and die at any point. `run` makes the calls.
+ * source, so that any number of processes may do it at once, and die at any point.
  */
-export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise<T>): Outbox {
+export function createOutbox({ db, clock, run }: OutboxOptions): Outbox {
   let queue: Item[] = []
   let pumping: Promise<void> | undefined
+  let cancelGathering: (() => void) | undefined
   const emptying = new Map<string, Promise<boolean>>()
 
   const collection = (name: string): Collection<StoredDocument> => db.collection<StoredDocument>(name)
@@ -67,14 +78,32 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
 
   /** What could not be published stays in its source, where the next reader or the next relay finds it. */
   async function pump(): Promise<void> {
-    while (queue.length > 0) {
+    do {
       const batch = queue.slice(0, BATCH)
       queue = queue.slice(BATCH)
       await publish(batch).catch(() => {
         queue = []
       })
-    }
+    } while (queue.length >= BATCH)
     pumping = undefined
+    if (queue.length > 0) gather()
+  }
+
+  function gather(): void {
+    cancelGathering ??= clock.after(GATHER_MS, start)
+  }
+
+  function start(): void {
+    cancelGathering?.()
+    cancelGathering = undefined
+    pumping ??= Promise.resolve().then(pump)
+  }
+
+  /** What a reader has published, the background need not. */
+  async function publishNow(items: Item[]): Promise<void> {
+    await publish(items)
+    const done = new Set(items.map(({ key }) => key))
+    queue = queue.filter(({ key }) => !done.has(key))
   }
 
   async function publishFrom(source: string, filter: Record<string, unknown>, prefix: string): Promise<boolean> {
@@ -86,20 +115,19 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
           .toArray()
       )
       const items = documents.flatMap((document) => itemsOf(source, document, prefix))
-      if (items.length > 0) await publish(items)
+      if (items.length > 0) await publishNow(items)
       found ||= items.length > 0
       if (documents.length < BATCH) return found
     }
   }
 
   return {
-    publishSoon(source, sourceId, append) {
+    publishSoon(source, sourceId, waiting) {
       if (queue.length >= MAX_QUEUED) return
-      for (const item of append) {
-        const [key, { collection: target, document }] = waitingOf(item)
+      for (const [key, { collection: target, document }] of waiting)
         queue.push({ source, sourceId, key, target, document })
-      }
-      pumping ??= Promise.resolve().then(pump)
+      if (queue.length >= BATCH) start()
+      else if (queue.length > 0 && !pumping) gather()
     },
     async flush({ name, appendedFrom = [] }, id) {
       const prefix = `${name}:`
@@ -118,7 +146,10 @@ export function createOutbox(db: Db, run: <T>(call: () => Promise<T>) => Promise
       return running
     },
     async settled() {
-      await pumping
+      while (pumping || queue.length > 0) {
+        start()
+        await pumping
+      }
     }
   }
 }

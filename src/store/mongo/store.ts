@@ -11,6 +11,7 @@ import {
   type StoredDocument,
   toDocument,
   updateOf,
+  waitingOf,
   WITHOUT_OUTBOX
 } from './document.ts'
 import { isTaken, unavailable } from './errors.ts'
@@ -44,7 +45,7 @@ export interface MongoOptions {
 export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoOptions): Store {
   const { run } = calls
   const specOf = specsByName(specs)
-  const outbox = createOutbox(db, run)
+  const outbox = createOutbox({ db, clock, run })
 
   function collection<D extends Document>(name: string): Collection<D> {
     const spec = specOf(name)
@@ -89,11 +90,12 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       command: (filter: Filter<StoredDocument>, update: BsonDocument) => Promise<T | false>
     ): Promise<T | false> {
       checkAppends(name, append, specOf)
-      const update = updateOf(change, append)
+      const waiting = append.map(waitingOf)
+      const update = updateOf(change, waiting)
       const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
       if (!id.isWellFormed()) return false
       const done = await unlessTaken(applied(id, guard, extra, (filter) => command(filter, update)))
-      if (done !== false && append.length > 0) outbox.publishSoon(name, id, append)
+      if (done !== false) outbox.publishSoon(name, id, waiting)
       return done
     }
 
@@ -111,9 +113,10 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         checkDocument(document)
         checkNonNegative(spec, document)
         checkAppends(name, append, specOf)
-        const stored = toDocument(document, append)
+        const waiting = append.map(waitingOf)
+        const stored = toDocument(document, waiting)
         const isNew = await unlessTaken(run(async () => (await documents.insertOne(stored)).acknowledged))
-        if (isNew) outbox.publishSoon(name, document.id, append)
+        if (isNew) outbox.publishSoon(name, document.id, waiting)
         return isNew
       },
       update: (id, guard, change, append) =>
@@ -157,6 +160,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
 
   return {
     kind: 'mongodb',
+    commitsInOrder: false,
     collection,
     async ping() {
       await run(() => db.command({ ping: 1 }))
