@@ -8,6 +8,7 @@ import { AppError } from '../src/errors.ts'
 const MAX_DEPTH = 64
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const FORBIDDEN = { protoAction: 'error', constructorAction: 'error' } as const
 
 /**
  * Reading and checking of input: JSON must be valid UTF-8 and not nested beyond reason; bodies are never converted
@@ -47,13 +48,22 @@ const ajvOptions = {
 export function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined
   if (!isUtf8(body)) throw new AppError('malformed_json', { detail: 'The body is not valid UTF-8.' })
-  if (isTooDeep(body))
+  const text = body.toString('utf8')
+  if (mayBeTooDeep(text) && isTooDeep(body))
     throw new AppError('malformed_json', { detail: `The body is nested deeper than ${MAX_DEPTH} levels.` })
   try {
-    return parse(body.toString('utf8'), { protoAction: 'error', constructorAction: 'error' })
+    return parse(text, FORBIDDEN)
   } catch (cause) {
     throw new AppError('malformed_json', {}, { cause })
   }
+}
+
+/** Whether there are enough brackets for it, wherever they are: hardly any body has, and finding them is all that it costs. */
+function mayBeTooDeep(text: string): boolean {
+  let left = MAX_DEPTH
+  for (const bracket of '{[')
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) if (--left < 0) return true
+  return false
 }
 
 /** Counts brackets outside strings: cheaper and safer than walking the parsed value. Strings may be files: they are leapt over. */

@@ -61,6 +61,8 @@ const routes: FastifyPluginAsyncTypebox = async function predict(app) {
     {
       config,
       bodyLimit,
+      // The reply is made member by member: nothing is left that a schema would take out of it.
+      serializerCompiler: () => JSON.stringify,
       preHandler: async (request) => {
         const wantsStream = request.body.streaming ?? asksForStream(request.headers)
         request.prediction = readGatewayRequest(request.body, { wantsStream, maxFiles })
