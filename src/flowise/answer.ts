@@ -1,6 +1,7 @@
 import { createFrame, type Frame } from './frame.ts'
 import { isRecord, isTooDeep, parseJson } from './json.ts'
 import { isOwnEvent } from './redaction.ts'
+import type { Told } from './transcript.ts'
 
 /** Flowise's JSON answer, read. */
 export interface Answer {
@@ -40,9 +41,9 @@ export function answerFrames(answer: Answer, visible: Record<string, unknown>): 
 }
 
 /** The same with every member as Flowise sent it: for the transcript, which counts and keeps what it may. */
-export function producedFrames({ text, result }: Answer): Frame[] {
-  const frames = text === '' ? [] : [createFrame('token', text)]
-  for (const name in result) if (!isOwnEvent(name) && name !== 'token') frames.push(createFrame(name, result[name]))
+export function producedFrames({ text, result }: Answer): Told[] {
+  const frames: Told[] = text === '' ? [] : [{ event: 'token', data: text }]
+  for (const event in result) if (!isOwnEvent(event) && event !== 'token') frames.push({ event, data: result[event] })
   return frames
 }
 

@@ -77,55 +77,90 @@ export interface Exchange extends ExchangeSeed {
   onStop(listener: (reason: StopReason) => void): void
 }
 
+type Reader = (outcome: Outcome) => Promise<void>
+
 /** Opens an exchange; nothing has been sent, held or stored yet. */
 export function createExchange(seed: ExchangeSeed): Exchange {
-  const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<Outcome>()
-  const { promise: concluded, resolve: resolveConcluded } = Promise.withResolvers<void>()
-  const readers: ((outcome: Outcome) => Promise<void>)[] = []
-  const closers: ((outcome: Outcome) => Promise<void>)[] = []
-  let outcome: Outcome | undefined
-  let stopListener = (reason: StopReason): void =>
-    void end({ ending: 'refused', isClean: true, ...(reason === 'drained' ? { code: 'draining' as const } : {}) })
+  return new OpenExchange(seed)
+}
 
-  function end(how: Outcome): boolean {
-    if (outcome) return false
-    outcome = how
-    resolveEnded(how)
-    void conclude(how)
+/** The state of one prediction: a class, because each of them has one and its methods are the same for all. */
+class OpenExchange implements Exchange {
+  readonly runId: string
+  readonly userId: string
+  readonly sessionId: string
+  readonly messageId: string
+  readonly requestId: string
+  readonly chatflow: ChatflowRow
+  readonly kind: 'json' | 'sse'
+  readonly purpose?: 'upsert'
+  readonly startedAt: number
+  readonly transcript: Transcript
+  readonly redaction: Redaction
+  readonly ended: Promise<Outcome>
+  readonly concluded: Promise<void>
+  outcome: Outcome | undefined
+  receipt: Receipt | undefined
+  kept: Kept | undefined
+  isSent = false
+  onProgress: (() => void) | undefined
+  readonly #readers: Reader[] = []
+  readonly #closers: Reader[] = []
+  readonly #resolveEnded: (outcome: Outcome) => void
+  readonly #resolveConcluded: () => void
+  #stopListener: ((reason: StopReason) => void) | undefined
+
+  constructor(seed: ExchangeSeed) {
+    this.runId = seed.runId
+    this.userId = seed.userId
+    this.sessionId = seed.sessionId
+    this.messageId = seed.messageId
+    this.requestId = seed.requestId
+    this.chatflow = seed.chatflow
+    this.kind = seed.kind
+    if (seed.purpose) this.purpose = seed.purpose
+    this.startedAt = seed.startedAt
+    this.transcript = seed.transcript
+    this.redaction = seed.redaction
+    const ended = Promise.withResolvers<Outcome>()
+    const concluded = Promise.withResolvers<void>()
+    this.ended = ended.promise
+    this.concluded = concluded.promise
+    this.#resolveEnded = ended.resolve
+    this.#resolveConcluded = concluded.resolve
+  }
+
+  end(outcome: Outcome): boolean {
+    if (this.outcome) return false
+    this.outcome = outcome
+    this.#resolveEnded(outcome)
+    void this.#conclude(outcome)
     return true
   }
 
-  async function conclude(how: Outcome): Promise<void> {
-    await Promise.allSettled(readers.map((read) => read(how)))
-    await Promise.allSettled(closers.map((close) => close(how)))
-    resolveConcluded()
+  whenEnded(read: Reader): void {
+    if (this.outcome) void read(this.outcome)
+    else this.#readers.push(read)
   }
 
-  return {
-    ...seed,
-    get outcome() {
-      return outcome
-    },
-    ended,
-    concluded,
-    end,
-    receipt: undefined,
-    kept: undefined,
-    isSent: false,
-    onProgress: undefined,
-    whenEnded(read) {
-      if (outcome) void read(outcome)
-      else readers.push(read)
-    },
-    beforeConcluded(close) {
-      if (outcome) void close(outcome)
-      else closers.push(close)
-    },
-    stop(reason) {
-      if (!outcome) stopListener(reason)
-    },
-    onStop(listener) {
-      stopListener = listener
-    }
+  beforeConcluded(close: Reader): void {
+    if (this.outcome) void close(this.outcome)
+    else this.#closers.push(close)
+  }
+
+  stop(reason: StopReason): void {
+    if (this.outcome) return
+    if (this.#stopListener) this.#stopListener(reason)
+    else this.end({ ending: 'refused', isClean: true, ...(reason === 'drained' && { code: 'draining' as const }) })
+  }
+
+  onStop(listener: (reason: StopReason) => void): void {
+    this.#stopListener = listener
+  }
+
+  async #conclude(outcome: Outcome): Promise<void> {
+    await Promise.allSettled(this.#readers.map((read) => read(outcome)))
+    await Promise.allSettled(this.#closers.map((close) => close(outcome)))
+    this.#resolveConcluded()
   }
 }

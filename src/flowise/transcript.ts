@@ -6,6 +6,8 @@ import { reduceField } from './reduce.ts'
 import { type TokenUsage, usageOf, usageOfExecution } from './usage.ts'
 
 const TEXT_FIELDS: readonly string[] = ['text', 'question', 'token', 'start', 'thinking', 'metadata', 'end', 'error']
+const MAX_TEXT_BYTES = 1_048_576
+const MAX_DATA_BYTES = 262_144
 const TOOL_EVENTS: readonly string[] = ['artifacts', 'usedTools', 'calledTools', 'tool', 'agent_trace']
 
 export interface TranscriptOptions {
@@ -17,9 +19,12 @@ export interface TranscriptOptions {
   maxDataBytes?: number
 }
 
+/** What of a frame counts here. */
+export type Told = Pick<Frame, 'event' | 'data'>
+
 /** What a run has delivered so far, as history and billing need it. */
 export interface Transcript {
-  add(frame: Frame): void
+  add(told: Told): void
   readonly text: string
   /** Allowed fields by name; undefined if there are none or they are too large together. */
   readonly data: Record<string, unknown> | undefined
@@ -36,7 +41,7 @@ export interface Transcript {
 }
 
 /** True if the event is something a customer pays for: a token with text, an artifact, a tool that was used. */
-export function isOutput({ event, data }: Frame): boolean {
+export function isOutput({ event, data }: Told): boolean {
   if (event === 'token') return typeof data === 'string' && data !== ''
   if (!TOOL_EVENTS.includes(event)) return false
   return Array.isArray(data) ? data.length > 0 : Boolean(data)
@@ -44,82 +49,88 @@ export function isOutput({ event, data }: Frame): boolean {
 
 /** Collects the events of one run. The text is that of the tokens: what `start` carries, Flowise repeats as a token. */
 export function createTranscript(options: TranscriptOptions): Transcript {
-  const { allowed, maxTextBytes = 1_048_576, maxDataBytes = 262_144 } = options
-  const fields = new Map<string, { value: unknown; bytes: number }>()
-  let text = ''
-  let textBytes = 0
-  let isTruncated = false
-  let hasOutput = false
-  let reported: TokenUsage | undefined
-  let executed: TokenUsage | undefined
-  let metadata: Record<string, unknown> | undefined
+  return new CollectedTranscript(options)
+}
 
-  return {
-    add(frame) {
-      hasOutput ||= isOutput(frame)
-      if (frame.event === 'token') return addText(frame.data)
-      if (frame.event === 'usageMetadata') reported = usageOf(frame.data) ?? reported
-      if (frame.event === 'agentFlowExecutedData') executed = usageOfExecution(frame.data) ?? executed
-      if (frame.event === 'metadata' && isRecord(frame.data)) addMetadata(frame.data)
-      else addField(frame.event, frame.data)
-    },
-    get text() {
-      return text
-    },
-    get data() {
-      if (fields.size === 0 || isDataOmitted()) return undefined
-      return Object.fromEntries([...fields].map(([name, { value }]) => [name, value]))
-    },
-    get hasOutput() {
-      return hasOutput
-    },
-    get usage() {
-      // The event tells of the last node only; the execution data of all of them.
-      return executed ?? reported
-    },
-    get metadata() {
-      return metadata
-    },
-    get chatMessageId() {
-      return typeof metadata?.chatMessageId === 'string' ? metadata.chatMessageId : undefined
-    },
-    get followUpPrompts() {
-      return readFollowUpPrompts(metadata?.followUpPrompts)
-    },
-    get isTruncated() {
-      return isTruncated
-    },
-    get isDataOmitted() {
-      return isDataOmitted()
-    }
+/** One per run, and read at every event: a class, because its accessors are made once and not for each run. */
+class CollectedTranscript implements Transcript {
+  readonly #options: TranscriptOptions
+  #fields: Map<string, { value: unknown; bytes: number }> | undefined
+  #textBytes = 0
+  #reported: TokenUsage | undefined
+  #executed: TokenUsage | undefined
+  text = ''
+  isTruncated = false
+  hasOutput = false
+  metadata: Record<string, unknown> | undefined
+
+  constructor(options: TranscriptOptions) {
+    this.#options = options
   }
 
-  function addText(token: unknown): void {
-    if (typeof token !== 'string' || isTruncated) return
+  add({ event, data }: Told): void {
+    this.hasOutput ||= isOutput({ event, data })
+    if (event === 'token') return this.#addText(data)
+    if (event === 'usageMetadata') this.#reported = usageOf(data) ?? this.#reported
+    if (event === 'agentFlowExecutedData') this.#executed = usageOfExecution(data) ?? this.#executed
+    if (event === 'metadata' && isRecord(data)) this.#addMetadata(data)
+    else this.#addField(event, data)
+  }
+
+  get data(): Record<string, unknown> | undefined {
+    if (this.#fields === undefined || this.isDataOmitted) return undefined
+    return Object.fromEntries([...this.#fields].map(([name, { value }]) => [name, value]))
+  }
+
+  get usage(): TokenUsage | undefined {
+    // The event tells of the last node only; the execution data of all of them.
+    return this.#executed ?? this.#reported
+  }
+
+  get chatMessageId(): string | undefined {
+    const id = this.metadata?.chatMessageId
+    return typeof id === 'string' ? id : undefined
+  }
+
+  get followUpPrompts(): string | undefined {
+    return readFollowUpPrompts(this.metadata?.followUpPrompts)
+  }
+
+  get isDataOmitted(): boolean {
+    if (this.#fields === undefined) return false
+    let bytes = 0
+    for (const field of this.#fields.values()) bytes += field.bytes
+    return bytes > this.#maxDataBytes
+  }
+
+  get #maxDataBytes(): number {
+    return this.#options.maxDataBytes ?? MAX_DATA_BYTES
+  }
+
+  #addText(token: unknown): void {
+    if (typeof token !== 'string' || this.isTruncated) return
+    const { maxTextBytes = MAX_TEXT_BYTES } = this.#options
     const bytes = Buffer.byteLength(token)
-    isTruncated = textBytes + bytes > maxTextBytes
-    text = isTruncated ? withoutHalfCharacter(text + cutToBytes(token, maxTextBytes - textBytes)) : text + token
-    textBytes += bytes
+    this.isTruncated = this.#textBytes + bytes > maxTextBytes
+    if (this.isTruncated)
+      this.text = withoutHalfCharacter(this.text + cutToBytes(token, maxTextBytes - this.#textBytes))
+    else this.text += token
+    this.#textBytes += bytes
   }
 
-  function addMetadata(data: Record<string, unknown>): void {
-    metadata = data
-    for (const [name, value] of Object.entries(filterResult(data, allowed)))
-      if (name !== 'question') addField(name, value)
+  #addMetadata(data: Record<string, unknown>): void {
+    this.metadata = data
+    for (const [name, value] of Object.entries(filterResult(data, this.#options.allowed)))
+      if (name !== 'question') this.#addField(name, value)
   }
 
-  function addField(name: string, data: unknown): void {
-    if (!allowed.includes(name) || TEXT_FIELDS.includes(name) || HIDDEN_FIELDS.includes(name)) return
+  #addField(name: string, data: unknown): void {
+    if (!this.#options.allowed.includes(name) || TEXT_FIELDS.includes(name) || HIDDEN_FIELDS.includes(name)) return
     const value = reduceField(name, data)
     const bytes = Buffer.byteLength(JSON.stringify(value) ?? '')
+    this.#fields ??= new Map()
     // Several events of one name are growing versions of the same list: the last one is complete.
-    fields.set(name, { value: bytes > maxDataBytes ? undefined : value, bytes })
-  }
-
-  function isDataOmitted(): boolean {
-    let bytes = 0
-    for (const field of fields.values()) bytes += field.bytes
-    return bytes > maxDataBytes
+    this.#fields.set(name, { value: bytes > this.#maxDataBytes ? undefined : value, bytes })
   }
 }
 

@@ -84,7 +84,7 @@ t.test('a stop ends it for everybody, with metadata and end', async (t) => {
   t.match(reply.json(), { stopped: true })
   const names = wholeEvents(await second.ended).map(({ event }) => event)
   t.same(names, ['session_id', 'start', 'token', 'metadata', 'end'])
-  t.equal(standIn.aborts.length, 1)
+  await standIn.waitFor(() => standIn.aborts.length === 1)
   t.same(await stored(gateway).charges(user.id), [1_000_000])
   await settled(t, gateway, user.id)
 })
