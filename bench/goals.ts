@@ -62,8 +62,13 @@ function shown({ to, unit = '' }: Goal, text: string): string {
 }
 
 function verdictOf({ atMost = Number.POSITIVE_INFINITY, atLeast = 0 }: Goal, value: number): string {
-  if (value > atMost) return atMost === 0 ? 'missed' : `missed: ${percent(value / atMost - 1)} too much`
+  if (value > atMost) return tooMuch(value / atMost)
   return value < atLeast ? `missed: ${percent(1 - value / atLeast)} too little` : 'reached'
+}
+
+function tooMuch(times: number): string {
+  if (!Number.isFinite(times)) return 'missed'
+  return times < 2 ? `missed: ${percent(times - 1)} too much` : `missed: ${times.toFixed(1)} times as much`
 }
 
 function percent(share: number): string {

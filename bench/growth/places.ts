@@ -63,8 +63,13 @@ export async function makePlaces({ folder, upstreamUrl, say }: Setup, full: Size
 
 /** How much there is, in words. */
 export function describe({ accounts, rows, grants }: Size): string {
-  const shown = (count: number): string => Math.max(1, count).toLocaleString('en')
-  return `${shown(accounts)} accounts, ${shown(rows)} ledger entries and messages, ${shown(grants)} grants`
+  const parts = [
+    [accounts, 'accounts'],
+    [rows, 'ledger entries and messages'],
+    [grants, 'grants']
+  ] as const
+  const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString('en')} ${what}`)
+  return said.length === 0 ? 'one account with its grant, nothing else' : said.join(', ')
 }
 
 function scaled({ accounts, rows, grants }: Size, by: number): Size {
