@@ -42,11 +42,7 @@ export default fp(
   { name: 'store', dependencies: ['configuration', 'lifecycle', 'bus'] }
 )
 
-/**
- * With a memory where processes can tell each other what they change. A gateway alone on MongoDB does not know that it is
- * alone, and on SQLite reading costs as little.
- */
-function storeOf({ parts, config, bus, clock }: FastifyInstance): Store {
-  const isRemembered = parts.store.kind === 'mongodb' && config.redisUrl !== undefined
-  return isRemembered ? rememberRows(parts.store, { bus, clock }) : parts.store
+/** With a memory where reading is a way to another machine. */
+function storeOf({ parts, bus, clock }: FastifyInstance): Store {
+  return parts.store.kind === 'mongodb' ? rememberRows(parts.store, { bus, clock }) : parts.store
 }

@@ -58,7 +58,7 @@ export interface Collection<D extends Document> {
   get(id: string): Promise<D | undefined>
   /**
    * The same for those who ask with every request: what another process has changed may take as long to show as a message
-   * takes, two seconds at most. Others are given the same object; what is written because of it needs its guard.
+   * takes, a second at most. Others are given the same object; what is written because of it needs its guard.
    */
   recent(id: string): Promise<D | undefined>
   /** False if there is no such document, the guard does not hold, or a unique key would be taken twice. */

@@ -2,8 +2,8 @@ import type { Bus } from '../bus/port.ts'
 import type { Clock } from '../clock.ts'
 import type { Append, Collection, Document, Store } from './port.ts'
 
-/** How long a row is kept whose change a lost message did not tell. */
-const LIFE_MS = 2_000
+/** How long a row is kept whose change nobody told: what is taken from somebody is gone everywhere within a second. */
+const LIFE_MS = 1_000
 /** Rows of one collection, those included that are not there. */
 const MAX_ROWS = 10_000
 const CHANGES = 'changed rows'
@@ -30,8 +30,8 @@ interface Kept {
 
 /**
  * The store, with a memory for what its `recent` answers. Every write of such a row forgets it, here before the write
- * answers and in other processes when they hear of it over the bus; a message that is lost costs them two seconds. While the
- * bus is away nothing is remembered (ADR 24).
+ * answers and in other processes when they hear of it over the bus; a message that is lost, or a bus of one process only, costs them a second. While
+ * the bus is away nothing is remembered (ADR 24).
  */
 export function rememberRows(store: Store, { bus, clock }: RecentOptions): Store {
   let isHeard = false

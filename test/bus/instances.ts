@@ -24,7 +24,7 @@ export async function startInstances(
     openBusOn(t, redis.url, redis.prefix)
   ])
   const gateway = await buildTestApp(t, { env: settings, parts: { bus: first.bus } })
-  const { store } = gateway.app
+  const { store } = gateway.app.parts
   const app = await buildApp(loadConfig({ ...environmentOf(gateway), ...settings }), {
     ...gateway.app.parts,
     bus: second.bus,
@@ -36,6 +36,15 @@ export async function startInstances(
   const one = { app: gateway.app, bus: first, request: gateway.request }
   const other = { app, bus: second, request: senderOf(app) }
   return { one, other, gateway }
+}
+
+/** Resolves when the other instance has heard what this one has told all so far. */
+export async function heard(from: Instance, other: Instance): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const leave = other.bus.bus.subscribe('test: heard', () => resolve())
+  from.bus.bus.publish('test: heard', '')
+  await promise
+  leave()
 }
 
 function environmentOf({ dataDir, standIn }: TestApp): Record<string, string> {

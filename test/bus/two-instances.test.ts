@@ -4,7 +4,7 @@ import { DEMO_IDS } from '../../src/flowise/demo-flows.ts'
 import { PASSWORD } from '../helper.ts'
 import { withRedis } from '../servers/redis.ts'
 import { settled, stored } from '../prediction/tools.ts'
-import { type Instance, startInstances } from './instances.ts'
+import { heard, type Instance, startInstances } from './instances.ts'
 
 // On a busy machine the starts and the logins take long.
 t.setTimeout(300_000)
@@ -68,6 +68,7 @@ void withRedis(t, 'what one instance revokes or grants holds on the other within
   const { access_token: third } = await login(user.username, PASSWORD)
   t.equal((await other.request('GET', '/api/v1/admin/users', { token: third })).statusCode, 403)
   await patch({ role: 'admin' })
+  await heard(one, other)
   t.equal((await other.request('GET', '/api/v1/admin/users', { token: third })).statusCode, 200, 'a role')
   await changes('a password', () => patch({ password: 'another password' }), third, 'token_revoked')
   const { access_token: fourth } = await login(user.username, 'another password')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startInstances } from '../bus/instances.ts'
+import { heard, startInstances } from '../bus/instances.ts'
 import { withRedis } from '../servers/redis.ts'
 import { echo, makeEmbedToken, makeKey, outcome } from './keys.ts'
 
@@ -29,6 +29,7 @@ void withRedis(t, 'what one instance does to a key holds in the other at once', 
   const embedded = () => other.request('POST', `/e/${token}/api/v1/prediction/${echo}`, { body: { question: 'hello' } })
   t.equal((await embedded()).statusCode, 402, 'the budget of the key')
   await one.request('DELETE', `${KEYS}/${id}`, { token: user.token })
+  await heard(one, other)
   t.strictSame(outcome(await ask(other)), [401, 'token_revoked'])
   t.equal((await embedded()).statusCode, 401)
 })
