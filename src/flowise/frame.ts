@@ -13,22 +13,14 @@ export interface Frame {
 /** How nearly all events begin and end. */
 const TOKEN_PREFIX = '{"event":"token","data":"'
 const TOKEN_SUFFIX = '"}'
+const SHORTEST_TOKEN = TOKEN_PREFIX.length + TOKEN_SUFFIX.length
 /** What means something else in JSON, or must not stand there. */
 const ESCAPED = /["\\\u0000-\u001f]/
 
-/** A frame made here instead of by Flowise; its text is written when somebody asks for it. */
+/** A frame made here instead of by Flowise. */
 export function createFrame(event: string, data: unknown): Frame {
   const members = { event, data }
-  let json: string | undefined
-  return {
-    event,
-    data,
-    members,
-    get json() {
-      json ??= JSON.stringify(members)
-      return json
-    }
-  }
+  return { event, data, members, json: JSON.stringify(members) }
 }
 
 /**
@@ -41,7 +33,7 @@ export function readFrame(name: string, text: string): Frame {
 
 /** A token whose text stands in the JSON as it is: without a parser. Undefined for anything else. */
 function readPlainToken(text: string): Frame | undefined {
-  if (!text.startsWith(TOKEN_PREFIX) || !text.endsWith(TOKEN_SUFFIX)) return undefined
+  if (text.length < SHORTEST_TOKEN || !text.startsWith(TOKEN_PREFIX) || !text.endsWith(TOKEN_SUFFIX)) return undefined
   const data = text.slice(TOKEN_PREFIX.length, -TOKEN_SUFFIX.length)
   if (ESCAPED.test(data)) return undefined
   return { event: 'token', data, members: { event: 'token', data }, json: text }

@@ -4,8 +4,10 @@ import { type Frame, isCompleteObject, readFrame } from './frame.ts'
 const LF = 10
 const CR = 13
 const COLON = 58
-const MESSAGE_LINE = Buffer.from('message:\n')
+const SPACE = 32
 const DATA_FIELD = Buffer.from('data:')
+/** How Flowise begins each of its events. */
+const FLOWISE_PREFIX = Buffer.from('message:\ndata:')
 const FIRST_CAPACITY = 1024
 
 export interface SseParserOptions {
@@ -39,14 +41,17 @@ export function createSseParser({ maxFrameBytes, onFrame }: SseParserOptions): S
 
   return {
     push(chunk) {
-      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
       // Looked up once per carriage return, not once per line: the search runs to the end of the chunk when there is none.
-      let cr = nextCr(bytes, 0)
+      let cr = -1
       let at = 0
       while (at < bytes.length) {
-        if (cr < at) cr = nextCr(bytes, at)
-        const after = isBetweenFrames() ? readWholeFrame(bytes, at, cr) : at
-        at = after > at ? after : readLine(bytes, at, cr)
+        const after = isBetweenFrames() ? readWholeFrame(bytes, at) : at
+        if (after > at) at = after
+        else {
+          if (cr < at) cr = nextCr(bytes, at)
+          at = readLine(bytes, at, cr)
+        }
       }
     },
     end() {
@@ -65,15 +70,16 @@ export function createSseParser({ maxFrameBytes, onFrame }: SseParserOptions): S
   }
 
   /** The common case, one Flowise event inside one chunk, without line buffers; `from` if it is anything else. */
-  function readWholeFrame(bytes: Buffer, from: number, cr: number): number {
-    const start = startsWith(bytes, MESSAGE_LINE, from) ? from + MESSAGE_LINE.length : from
-    if (!startsWith(bytes, DATA_FIELD, start)) return from
+  function readWholeFrame(bytes: Buffer, from: number): number {
+    const start = behindPrefix(bytes, from)
+    if (start === -1) return from
     const lineEnd = bytes.indexOf(LF, start)
-    if (lineEnd === -1 || bytes[lineEnd + 1] !== LF || cr < lineEnd) return from
-    demandRoom(lineEnd - start)
+    if (lineEnd === -1 || bytes[lineEnd + 1] !== LF) return from
+    demandRoom(lineEnd - start + DATA_FIELD.length)
+    const text = bytes.toString('utf8', bytes[start] === SPACE ? start + 1 : start, lineEnd)
+    if (text.includes('\r')) return from
     isFirstLine = false
-    const text = bytes.toString('utf8', start + DATA_FIELD.length, lineEnd)
-    onFrame(readFrame('', text.startsWith(' ') ? text.slice(1) : text))
+    onFrame(readFrame('', text))
     return lineEnd + 2
   }
 
@@ -158,6 +164,14 @@ function nextCr(bytes: Buffer, from: number): number {
   return at === -1 ? bytes.length : at
 }
 
+/** Where the data begins, with or without Flowise's own line in front of it; -1 if something else stands there. */
+function behindPrefix(bytes: Buffer, from: number): number {
+  if (startsWith(bytes, FLOWISE_PREFIX, from)) return from + FLOWISE_PREFIX.length
+  return startsWith(bytes, DATA_FIELD, from) ? from + DATA_FIELD.length : -1
+}
+
+/** Byte by byte: for so few a call into the engine costs more. */
 function startsWith(bytes: Buffer, prefix: Buffer, at: number): boolean {
-  return bytes.length - at >= prefix.length && bytes.compare(prefix, 0, prefix.length, at, at + prefix.length) === 0
+  for (let index = 0; index < prefix.length; index++) if (bytes[at + index] !== prefix[index]) return false
+  return true
 }

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import { type Pings, startPings } from '../pings.ts'
+import { createEventBody, type EventBody } from '../event-body.ts'
 import type { Dialect } from './dialect.ts'
 import type { Frame } from './frame.ts'
 import type { PublicEvent } from './redaction.ts'
@@ -40,29 +40,21 @@ export interface StreamWriter {
   close(closing: () => string): void
 }
 
-/** A writer on anything that takes bytes; it never buffers more than the writable does. */
+/** A writer on anything that takes bytes; it never buffers more than the writable does, and what comes in one turn. */
 export function createStreamWriter(options: WriterOptions): StreamWriter {
-  const { dialect, writable, clock, pingMs, filter, record, onPing } = options
+  const { dialect, writable, clock, pingMs, filter, record, onPing, onDrain } = options
   let isOpen = false
-  let pings: Pings | undefined
-
-  function write(text: string): boolean {
-    if (text === '' || writable.destroyed) return true
-    pings?.wrote()
-    return writable.write(text)
-  }
+  let body: EventBody | undefined
 
   function open(): void {
     isOpen = true
     options.onOpen()
     const opening = dialect.open()
     record?.pushAll(opening)
+    // Where the run goes on without its client, nobody slows it down.
     if (writable.destroyed) return
-    writable.on('drain', options.onDrain)
-    // Where the run goes on without its client, nobody slows it down any more.
-    writable.once('close', options.onDrain)
-    pings = startPings({ clock, pingMs, writable, text: dialect.ping, onPing })
-    write(opening)
+    body = createEventBody({ reply: writable, clock, pingMs, ping: dialect.ping, onPing, onReady: onDrain })
+    body.write(opening)
   }
 
   return {
@@ -75,16 +67,15 @@ export function createStreamWriter(options: WriterOptions): StreamWriter {
       if (event === undefined) return true
       const text = dialect.event(event.event, event.json)
       record?.push(text)
-      return write(text)
+      return body?.write(text) ?? true
     },
     close(closing) {
       if (!isOpen) open()
-      pings?.stop()
       if (record === undefined && writable.destroyed) return
       const text = closing()
       record?.pushAll(text)
       record?.end()
-      if (!writable.destroyed) writable.end(text)
+      body?.end(text)
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import { startPings } from '../pings.ts'
+import { createEventBody } from '../event-body.ts'
 import type { Sink } from './follow.ts'
 
 export interface EventSinkOptions {
@@ -24,14 +24,14 @@ export interface EventSink extends Sink {
 }
 
 /** A sink for a reply whose head has been sent. */
-export function createEventSink(options: EventSinkOptions): EventSink {
-  const { writable, clock, ping, pingMs, onPing } = options
-  const pings = startPings({ writable, clock, pingMs, text: ping, onPing })
+export function createEventSink({ writable, ...options }: EventSinkOptions): EventSink {
+  const { clock } = options
+  let ready = () => {}
+  const body = createEventBody({ ...options, reply: writable, onReady: () => ready() })
 
   function end(): void {
-    pings.stop()
     if (writable.destroyed || writable.writableEnded) return
-    writable.end()
+    body.end()
     // Nobody waits for it any more, and it must not stay for ever.
     writable.once(
       'close',
@@ -40,12 +40,10 @@ export function createEventSink(options: EventSinkOptions): EventSink {
   }
 
   return {
-    write(text) {
-      if (writable.destroyed) return true
-      pings.wrote()
-      return writable.write(text)
+    write: body.write,
+    onReady(listener) {
+      ready = listener
     },
-    onReady: (listener) => void writable.on('drain', listener),
     end,
     cut: end,
     isKeepingUp: () => writable.writableLength <= MAX_BEHIND_BYTES
