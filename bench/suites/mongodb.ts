@@ -1,4 +1,5 @@
 import { BASELINE, type Candidate, gatewaysOn, httpProxy } from '../candidates.ts'
+import { nameOfMongo } from '../mongo/server.ts'
 import { answerMetrics, type AnswerPlan, answersOf, measureAnswers } from './answers.ts'
 import type { Suite } from './suite.ts'
 
@@ -12,7 +13,7 @@ const planOf = ({ name }: Candidate): AnswerPlan => (ON_SERVER.includes(name) ? 
 export const mongodbSuite: Suite = {
   title: 'JSON predictions on MongoDB',
   text: (isQuick) =>
-    `As above, ${onServer.amountOf(isQuick)} predictions per round where the server takes part, ${beside.amountOf(isQuick)} otherwise, and ${PACED.perSecond} per second for the latency; the gateway on SQLite is in ` +
+    `The server is ${nameOfMongo() ?? 'missing'}. As above, ${onServer.amountOf(isQuick)} predictions per round where the server takes part, ${beside.amountOf(isQuick)} otherwise, and ${PACED.perSecond} per second for the latency; the gateway on SQLite is in ` +
     'the same rounds. The server shares the core of the load and is slower than all the rest: requests per second and latency are its own, only the CPU is that of the gateway.',
   metrics: answerMetrics(BASELINE).map((metric) => (metric.lessThe === 'direct' ? withoutDirect(metric) : metric)),
   goals: [],
