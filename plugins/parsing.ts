@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { Ajv } from 'ajv'
-import type { FastifyInstance } from 'fastify'
+import { Ajv, type AnySchema, type ValidateFunction } from 'ajv'
+import type { FastifyInstance, FastifySchemaValidationError } from 'fastify'
 import fp from 'fastify-plugin'
 import { parse } from 'secure-json-parse'
 import { AppError } from '../src/errors.ts'
@@ -27,10 +27,19 @@ export default fp(
     const strict = new Ajv({ ...ajvOptions, coerceTypes: false })
     const converting = new Ajv({ ...ajvOptions, coerceTypes: true })
     for (const ajv of [strict, converting]) ajv.addKeyword('example')
-    app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : converting).compile(schema))
+    app.setValidatorCompiler(({ schema, httpPart }) => lazily(httpPart === 'body' ? strict : converting, schema))
   },
   { name: 'parsing', dependencies: ['problem'] }
 )
+
+/** A check that is compiled when it is needed for the first time: most never are, and a start would wait for all. */
+function lazily(ajv: Ajv, schema: AnySchema) {
+  let compiled: ValidateFunction | undefined
+  return function check(data: unknown) {
+    compiled ??= ajv.compile(schema)
+    return compiled(data) || { error: (compiled.errors ?? []) as FastifySchemaValidationError[] }
+  }
+}
 
 // verbose: an error then carries its schema, whose description says what is wanted.
 const ajvOptions = {

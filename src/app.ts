@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -92,6 +93,9 @@ export interface Parts {
   logger: FastifyServerOptions['logger']
 }
 
+type Schemas = NonNullable<FastifyServerOptions['schemaController']>
+type SerializerFactory = NonNullable<NonNullable<Schemas['compilersFactory']>['buildSerializer']>
+
 /** Both are about receiving a request; a reply may take as long as it likes. */
 const ARRIVAL = {
   requestTimeout: 300_000,
@@ -115,6 +119,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     requestTimeout: ARRIVAL.requestTimeout,
     keepAliveTimeout: ARRIVAL.keepAliveTimeout,
     http: ARRIVAL,
+    schemaController: { compilersFactory: { buildSerializer: lazySerializers } },
     ...(secure ? { serverFactory: securely(secure) } : {}),
     genReqId: requestIdOf,
     rewriteUrl: (request) => canonicalUrl(takeEmbedToken(request)),
@@ -190,6 +195,19 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     ignorePattern: /\.d\.ts$/
   })
   return app
+}
+
+/** Fastify's own, each compiled when the first reply needs it: there are many hundreds, most of them for errors, which need none. */
+const lazySerializers: SerializerFactory = (externalSchemas, options) => {
+  const { SerializerSelector } = createRequire(import.meta.resolve('fastify'))('@fastify/fast-json-stringify-compiler')
+  const compile: ReturnType<SerializerFactory> = SerializerSelector()(externalSchemas, options)
+  return (route) => {
+    let serialize: ReturnType<typeof compile> | undefined
+    return (data) => {
+      serialize ??= compile(route)
+      return serialize(data)
+    }
+  }
 }
 
 /** Fastify knows of a logger only what all have in common; ours is pino's. */
