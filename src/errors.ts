@@ -119,7 +119,7 @@ export class AppError extends Error {
 
   constructor(code: ErrorCode, params: ErrorParams = {}, options?: { cause?: unknown }) {
     const { stackTraceLimit } = Error
-    // Only a fault is looked for in the code; refusals come in numbers, and nobody reads where.
+    // Only a fault is looked for in the code.
     if (catalogue[code][0] !== 'fault') Error.stackTraceLimit = 0
     super(params.detail ?? catalogue[code][1], options)
     Error.stackTraceLimit = stackTraceLimit
@@ -127,6 +127,17 @@ export class AppError extends Error {
     this.code = code
     this.kind = catalogue[code][0]
     this.params = params
+  }
+}
+
+/** Does what fails often, for reasons that are the caller's: stacks cost more than the rest, and nobody reads them. */
+export function withoutStacks<T>(work: () => T): T {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return work()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 

@@ -1,6 +1,6 @@
 import { createSigner, createVerifier } from 'fast-jwt'
 import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
+import { AppError, withoutStacks } from '../errors.ts'
 import type { Ids } from '../ids.ts'
 import type { Role } from '../store/collections.ts'
 import {
@@ -49,7 +49,7 @@ export function createTokens({ secret, algorithm, accessTtlMs, clock, ids, cache
     if (token.length > MAX_TOKEN_LENGTH) throw new AppError('invalid_token')
     let claims: Record<string, unknown>
     try {
-      claims = verifyPayload(token)
+      claims = withoutStacks(() => verifyPayload(token))
     } catch (cause) {
       throw new AppError('invalid_token', {}, { cause })
     }
