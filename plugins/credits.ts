@@ -1,6 +1,5 @@
-import type { FastifyInstance, preHandlerAsyncHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import type { KeyLimits } from '../src/auth/identity.ts'
 import { createLedgerAccounts, type CreditAccounts } from '../src/credits/accounts.ts'
 import { type Bill, createBilling } from '../src/credits/bill.ts'
 import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
@@ -61,7 +60,7 @@ export default fp(
       const { exchange } = request
       if (request.replay !== null || !exchange) return
       try {
-        request.bill = await open(exchange, app.customerOf(request), request.identity?.key ?? null)
+        request.bill = await open(exchange, request)
       } catch (error) {
         // The session and the key must be free again before the client hears of the refusal.
         exchange.end({ ending: 'refused', isClean: true })
@@ -70,8 +69,12 @@ export default fp(
       }
     })
 
-    async function open(exchange: Exchange, customer: Customer, key: KeyLimits | null): Promise<Bill> {
-      const holds = within(accounting?.holdsOf(customer) ?? ledger, budgetsOf(key))
+    async function open(exchange: Exchange, request: FastifyRequest): Promise<Bill> {
+      const key = request.identity?.key ?? null
+      const customer = accounting && app.customerOf(request)
+      const payer = customer ? accounting.holdsOf(customer) : ledger
+      // A key with a budget needs room there, too.
+      const holds = key?.budget ? within(payer, [key.budget]) : payer
       const bill = await billing.open(exchange, exchange.chatflow, { holds, key })
       unsettled.set(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
@@ -89,7 +92,7 @@ export default fp(
         metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
         metrics.creditsMoved('released', bill.hold.amountMicro - exchange.receipt.chargedMicro)
       })
-      if (accounting) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
+      if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
       await countRun(exchange)
       return bill
     }
@@ -153,12 +156,6 @@ export default fp(
   },
   { name: 'credits', dependencies: ['store', 'bus', 'lifecycle', 'metrics', 'accounting', 'usage'] }
 )
-
-/** What has to have room for a prediction besides the balance. */
-function budgetsOf(key: KeyLimits | null): string[] {
-  const budget = key?.budget
-  return budget ? [budget] : []
-}
 
 /** The key of the lease that has a place for each prediction of the user that may run at once. */
 function placesOf({ userId }: Exchange): string {

@@ -1,4 +1,3 @@
-import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { chatOwnerOf, type Identity } from '../src/auth/identity.ts'
@@ -94,7 +93,7 @@ export default fp(
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       let sessionId: string
       try {
-        const named = await ownSession(prediction, identity, grant.chatflow.id)
+        const named = await namedSession(prediction, identity, grant.chatflow.id)
         sessionId = named?.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
         await takeSession(sessionId, runId)
         request.session = named?.session ?? null
@@ -126,7 +125,8 @@ export default fp(
       const attendance = createAttendance(app.clock, continueMs, () => opened.stop('abandoned'))
       opened.whenEnded(async () => attendance.close())
       if (continueMs > 0 && isResumable(request)) request.liveStream = goLive(opened, attendance)
-      watchClient(attendance, reply)
+      // The one place that notices a client leaving: it fires once for every way a response can close.
+      reply.whenClosed(attendance.join())
       app.lifecycle.run(opened.concluded)
     })
 
@@ -195,7 +195,7 @@ export default fp(
      * somebody else's session does not hold it up; a write in between is found by history.begin.
      * @throws session_not_found if it is somebody else's or another chatflow's
      */
-    async function ownSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
+    async function namedSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
       const { sessionId, clientChatId } = asked
       if (sessionId === undefined) return undefined
       const session = await app.history.session(sessionId)
@@ -238,7 +238,10 @@ export default fp(
       return app.idempotency.begin({ accountId, key, bodyHash: requestHash(prediction) })
     }
   },
-  { name: 'exchange', dependencies: ['lifecycle', 'bus', 'history', 'permissions', 'credits', 'streams'] }
+  {
+    name: 'exchange',
+    dependencies: ['request-context', 'lifecycle', 'bus', 'history', 'permissions', 'credits', 'streams']
+  }
 )
 
 /**
@@ -252,11 +255,6 @@ function isKept({ ending, code, chargedMicro }: PredictionResult): boolean {
 
 function isResumable({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.isResumable === true
-}
-
-/** The one place that notices a client leaving: it fires once for every way a response can close. */
-function watchClient(attendance: Pick<Attendance, 'join'>, reply: FastifyReply): void {
-  finished(reply.raw, { readable: false }, attendance.join())
 }
 
 /** Where the answer to the first request with this key can be followed. */
