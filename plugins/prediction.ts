@@ -147,7 +147,7 @@ export default fp(
           const session = await started
           if (session) await app.history.answerSoFar({ ...answerOf(exchange), session, part })
         },
-        isInOrder: app.store.kind === 'sqlite'
+        isInOrder: app.store.commitsInOrder
       })
       exchange.kept = keeper
       exchange.whenEnded(async function storeAnswer(outcome) {
