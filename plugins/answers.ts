@@ -94,12 +94,12 @@ export default fp(
   { name: 'answers', dependencies: ['prediction', 'prediction-stream', 'problem', 'usage'] }
 )
 
-/** Sends the head of a stream of events; from now on the reply is written to directly. */
-export function startEvents(reply: FastifyReply): void {
+/** Makes the head of a stream of events; from now on the reply is written to directly. */
+export function startEvents(reply: FastifyReply, headers: OutgoingHttpHeaders = SSE_HEADERS): void {
   reply.hijack()
   // A run that goes on without its client begins like any other.
   if (reply.raw.destroyed) return
-  reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...SSE_HEADERS })
+  reply.raw.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...headers })
 }
 
 /** @throws the error of a prediction that has no answer to give in one piece */

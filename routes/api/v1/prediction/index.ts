@@ -1,9 +1,6 @@
-import { callbackify } from 'node:util'
-import proxy from '@fastify/http-proxy'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { chatOwnerOf, identityOf } from '../../../../src/auth/identity.ts'
-import { AppError } from '../../../../src/errors.ts'
 import { flowiseErrors } from '../../../../src/flowise/failure-form.ts'
 import { readFlowiseForm } from '../../../../src/flowise/multipart.ts'
 import { type FlowiseBody, readFlowiseRequest } from '../../../../src/flowise/request.ts'
@@ -55,10 +52,7 @@ const schema = {
   }
 }
 
-/** Carries the Fastify request through the proxy to its transport, beside the headers that go nowhere. */
-const kRequest = Symbol('request')
-
-/** Flowise's own path through the proxy plugin; its transport is the gateway's one way to Flowise. */
+/** Flowise's own path, for clients made for it. */
 const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
   const { bodyBytes, uploads: maxFiles } = app.config.limits
   app.setErrorHandler(app.sendFlowiseError)
@@ -71,52 +65,24 @@ const routes: FastifyPluginAsyncTypebox = async function prediction(app) {
       return body
     }
   )
-  app.addHook('onRoute', (route: RouteOptions) => {
-    route.schema = schema
-    route.bodyLimit = bodyBytes
-  })
-  await app.register(proxy, {
-    upstream: app.parts.flowiseUrl,
-    prefix: '/',
-    rewritePrefix: '/api/v1/prediction/',
-    routes: ['/:chatflow_id'],
-    httpMethods: ['POST'],
-    proxyPayloads: false,
-    disableRequestLogging: true,
-    config: { access: 'prediction', scope: 'embed' },
-    preHandler: (request, _reply, done) => {
-      const { chatflow_id: chatflowId } = request.params as { chatflow_id: string }
-      const owner = chatOwnerOf(identityOf(request))
-      const parts = request.fileParts ?? undefined
-      const body = (request.body ?? {}) as FlowiseBody
-      request.prediction = readFlowiseRequest(body, { chatflowId, owner, parts, maxFiles })
-      // What is in them has been read; the body stays for as long as the answer takes.
-      body.uploads = null
-      done()
+  app.post(
+    '/:chatflow_id',
+    {
+      config: { access: 'prediction', scope: 'embed' },
+      bodyLimit: bodyBytes,
+      schema,
+      preHandler: async (request) => {
+        const { chatflow_id: chatflowId } = request.params
+        const owner = chatOwnerOf(identityOf(request))
+        const parts = request.fileParts ?? undefined
+        const body: FlowiseBody = request.body ?? {}
+        request.prediction = readFlowiseRequest(body, { chatflowId, owner, parts, maxFiles })
+        // What is in them has been read; the body stays for as long as the answer takes.
+        body.uploads = null
+      }
     },
-    undici: createTransport(app) as never,
-    replyOptions: {
-      // The transport builds body and headers itself; nothing of the client's is copied.
-      body: null,
-      rewriteRequestHeaders: (request, _headers) => ({ [kRequest]: request }) as never,
-      rewriteHeaders: (headers) => headers,
-      onError: (reply, { error }) => void reply.send(error.cause ?? error)
-    }
-  })
+    (request, reply) => app.answerFlowise(request, reply)
+  )
 }
 
 export default routes
-
-type Callback = (error: Error | null, reply?: unknown) => void
-
-/** What the proxy plugin takes for an HTTP client: it runs the prediction instead of forwarding bytes. */
-function createTransport({ proxyPrediction }: FastifyInstance) {
-  const run = callbackify(proxyPrediction)
-  return {
-    request({ headers }: { headers: Record<symbol, FastifyRequest> }, callback: Callback): void {
-      const request = headers[kRequest]
-      if (request) run(request, callback)
-      else callback(new AppError('internal_error'))
-    }
-  }
-}
