@@ -9,7 +9,7 @@ export interface Point {
 const WIDTH = 640
 const HEIGHT = 280
 const LEFT = 60
-const RIGHT = 24
+const RIGHT = 48
 const TOP = 40
 const BOTTOM = 50
 const LINES = 4
