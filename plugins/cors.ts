@@ -51,6 +51,8 @@ export default fp(
   async function cors(app: FastifyInstance) {
     const origins = new Set(app.config.corsOrigins.map((origin) => origin.toLowerCase()))
     const isOpen = origins.has('*')
+    /** What is answered to whoever is no page: nearly everybody. */
+    const unasked: FastifyCorsOptions = { ...shared, origin: false, credentials: true, preflight: false }
     await app.register(fastifyCors, {
       delegator(request, done) {
         const { origin } = request.headers
@@ -62,6 +64,7 @@ export default fp(
           done(null, { ...shared, origin: isAllowed && origin, credentials: false, preflight: isPreflight(request) })
           return
         }
+        if (origin === undefined && !isOpen) return done(null, unasked)
         const isKnown = isOpen || (origin !== undefined && origins.has(origin.toLowerCase()))
         done(null, {
           ...shared,

@@ -37,11 +37,13 @@ export function createLifecycle({ clock, drainMs, onError }: LifecycleOptions): 
   let draining: Promise<void> | undefined
 
   function keep(set: Set<Promise<unknown>>, name: string, work: Promise<unknown>) {
-    const watched = work
-      .catch((error: unknown) => onError(name, error))
-      .finally(() => {
-        set.delete(watched)
-      })
+    const watched = work.then(leave, (error: unknown) => {
+      leave()
+      onError(name, error)
+    })
+    function leave(): void {
+      set.delete(watched)
+    }
     set.add(watched)
   }
 

@@ -8,9 +8,10 @@ export function createCounters(clock: Clock, maxEntries: number) {
   return {
     count(key: string, windowMs: number, by: number): Counted {
       const now = clock.now()
-      const counter = counters.get(key) ?? { value: 0, expiresAt: now + windowMs }
+      const running = counters.get(key, now)
+      const counter = running ?? { value: 0, expiresAt: now + windowMs }
       counter.value += by
-      if (by !== 0) counters.set(key, counter)
+      if (!running && by !== 0) counters.set(key, counter)
       return { value: counter.value, resetMs: counter.expiresAt - now }
     },
     /** Takes over what a counter stands at elsewhere. */

@@ -27,11 +27,13 @@ export function createLeases(clock: Clock, maxEntries: number) {
     expiryOf,
     acquire(key: string, owner: string, ttlMs: number, places: number): boolean {
       const now = clock.now()
-      const owners = leases.get(key)?.owners ?? new Map<string, number>()
-      for (const [other, expiresAt] of owners) if (expiresAt <= now) owners.delete(other)
+      const known = leases.get(key, now)
+      const owners = known?.owners ?? new Map<string, number>()
+      if (known) for (const [other, expiresAt] of owners) if (expiresAt <= now) owners.delete(other)
       if (!owners.has(owner) && owners.size >= places) return false
-      owners.set(owner, now + ttlMs)
-      leases.set(key, { owners, places, expiresAt: Math.max(...owners.values()) })
+      const until = now + ttlMs
+      owners.set(owner, until)
+      leases.set(key, { owners, places, expiresAt: owners.size === 1 ? until : Math.max(...owners.values()) })
       return true
     },
     release(key: string, owner: string): void {
