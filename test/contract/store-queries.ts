@@ -110,6 +110,24 @@ export function queryContract(withThings: WithThings): void {
     )
   }
 
+  withThings('pages inside a range begin behind the row before them, wherever that is', async (t, things) => {
+    await Promise.all(Array.from({ length: 20 }, (_, i) => things.insert({ id: `r${i}`, rank: i })))
+    await things.insert({ id: 'none' })
+    const where = { gte: { rank: 5 }, lt: { rank: 15 } }
+    const ranks = async (direction: 'asc' | 'desc', value: number | null) =>
+      (await things.list({ where, order: { by: 'rank', direction }, after: { value, id: 'r' }, limit: 3 })).map(
+        ({ rank }) => rank
+      )
+    t.same(await ranks('asc', null), [5, 6, 7])
+    t.same(await ranks('asc', 2), [5, 6, 7])
+    t.same(await ranks('asc', 10.5), [11, 12, 13])
+    t.same(await ranks('asc', 15), [])
+    t.same(await ranks('desc', 17), [14, 13, 12])
+    t.same(await ranks('desc', 7.5), [7, 6, 5])
+    t.same(await ranks('desc', 4), [])
+    t.same(await ranks('desc', null), [])
+  })
+
   withThings('rows inserted while paging neither repeat nor hide the others', async (t, things) => {
     await Promise.all(Array.from({ length: 6 }, (_, i) => things.insert({ id: `r${i}`, rank: i * 10 })))
     const order = { by: 'rank', direction: 'desc' as const }

@@ -41,6 +41,16 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
       'requests_on_expiresAt'
     ],
     [
+      'requests',
+      {
+        where: { gte: { expiresAt: 1 }, lt: { expiresAt: 9 } },
+        order: { by: 'expiresAt', direction: 'asc' },
+        after,
+        limit: 9
+      },
+      'requests_on_expiresAt'
+    ],
+    [
       'messages',
       { where: { equal: { sessionId: 's' } }, order: { by: 'position', direction: 'asc' }, after, limit: 9 },
       'messages_on_sessionId_position'
@@ -54,6 +64,8 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
     const text = plan.map((row) => row['detail']).join('; ')
     t.match(text, index)
     t.notMatch(text, /TEMP B-TREE|SCAN/, JSON.stringify(query))
+    // Behind a row of the order, it begins there and not at the bound of the range.
+    if (query.after && query.order) t.match(text, /\([a-z$.]+,id\)[<>]\(\?,\?\)/i, text)
   }
 })
 
@@ -116,6 +128,25 @@ t.test('a full database refuses the whole batch, and the next write works when t
   for (const result of batch) t.match(result, { status: 'rejected', reason: { code: 'store_unavailable' } })
   t.equal(await commits.add(insert('small'), false), true)
   t.same(db.prepare('select id from things').all(), [{ id: 'small' }])
+})
+
+t.test('nothing is made durable behind a write that was not', async (t) => {
+  const db = new DatabaseSync(join(t.testdir(), 'order.db'))
+  t.teardown(() => db.close())
+  db.exec('create table things (id text primary key); pragma max_page_count=20')
+  const commits = createGroupCommit(db, nobody)
+  const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
+  const long = Array.from({ length: 600 }, (_, i) =>
+    commits.add(insert(i === 3 ? 'x'.repeat(200_000) : `t${i}`), false)
+  )
+  const results = await Promise.allSettled(long)
+  t.equal(
+    results.filter(({ status }) => status === 'rejected').length,
+    600,
+    'also what the next transaction would hold'
+  )
+  t.equal(await commits.add(insert('later'), false), true)
+  t.same(db.prepare('select id from things').all(), [{ id: 'later' }])
 })
 
 t.test('one write that fails by its own fault leaves its neighbours alone', async (t) => {
