@@ -1,5 +1,11 @@
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { canPin } from './process.ts'
+
+/** How much the machine had to do before the benchmark began: neighbours that the ratios are to survive. */
+export function describeNeighbours(): string {
+  const [load = 0] = loadavg()
+  return `Load average before: ${load.toFixed(1)}.`
+}
 
 /** The machine and how the processes share it, in a sentence. */
 export function describeMachine(): string {

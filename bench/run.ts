@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { type Chapter, commands } from './chapters.ts'
 import type { Rounds } from './comparison.ts'
 import { type Goal, goalTable } from './goals.ts'
-import { describeMachine } from './machine.ts'
+import { describeMachine, describeNeighbours } from './machine.ts'
 import { profile } from './profile.ts'
 import { withSection } from './report.ts'
 import { runRounds } from './rounds.ts'
@@ -30,6 +30,7 @@ const { values: options, positionals } = parseArgs({
   }
 })
 const startedAt = performance.now()
+const neighbours = describeNeighbours()
 
 if (options.profile === undefined) await run(positionals[0] ?? 'json')
 else process.stdout.write(`${await profile({ isStream: options.profile === 'sse' })}\n`)
@@ -72,7 +73,7 @@ async function measure(chapter: Chapter, setup: Setup, rounds: number): Promise<
     if (picture) tables.push(`![${picture.text}](${picture.file})`)
   }
   const date = new Date().toISOString().slice(0, 10)
-  const head = `${date}, ${rounds} rounds. ${describeMachine()}`
+  const head = `${date}, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}. ${describeMachine()} ${neighbours}`
   return { chapter, text: [head, goalTable(measured), ...tables].join('\n\n'), pictures }
 }
 
