@@ -83,18 +83,24 @@ export default fp(
           if (bill.isShort())
             lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
         }
-      exchange.whenEnded(async function settle({ ending, firstAnswerAt }) {
-        const { startedAt, kept } = exchange
-        const firstAnswer = firstAnswerAt === undefined ? {} : { firstAnswerMs: firstAnswerAt - startedAt }
-        const settled = bill.settle({ ending, durationMs: clock.now() - startedAt, ...firstAnswer }, kept)
-        lifecycle.run(settled.durable.finally(() => unsettled.delete(bill)))
-        exchange.receipt = await settled.receipt
-        metrics.creditsMoved('charged', exchange.receipt.chargedMicro)
-        metrics.creditsMoved('released', bill.hold.amountMicro - exchange.receipt.chargedMicro)
-      })
+      // Nobody waits any more for the readers of one that ended while its credits were being held.
+      if (exchange.outcome) lifecycle.run(settle(exchange, bill, exchange.outcome))
+      else exchange.whenEnded((outcome) => settle(exchange, bill, outcome))
       if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
       await countRun(exchange)
       return bill
+    }
+
+    async function settle(exchange: Exchange, bill: Bill, { ending, firstAnswerAt }: Outcome): Promise<void> {
+      const { startedAt, kept } = exchange
+      const firstAnswer = firstAnswerAt === undefined ? {} : { firstAnswerMs: firstAnswerAt - startedAt }
+      const end = { ending, durationMs: clock.now() - startedAt, ...firstAnswer }
+      const { amounts, later } = await bill.settle(end, kept)
+      if (later) lifecycle.run(later.finally(() => unsettled.delete(bill)))
+      else unsettled.delete(bill)
+      exchange.receipt = amounts
+      metrics.creditsMoved('charged', amounts.chargedMicro)
+      metrics.creditsMoved('released', bill.hold.amountMicro - amounts.chargedMicro)
     }
 
     /** For the service's records: one for each prediction that Flowise has heard of. The client does not wait for it. */

@@ -31,11 +31,14 @@ export interface Bill {
   grow(): Promise<boolean>
   /** Renews the lease and records what is used and kept, for the sweeper in case this process dies. */
   renew(kept: Kept | undefined): Promise<void>
-  /**
-   * `receipt` is soon there and never rejects; `durable` resolves when the ledger has it, however long that takes. Nothing is
-   * charged before it is kept.
-   */
-  settle(end: RunEnd, kept: Kept | undefined): { receipt: Promise<Amounts>; durable: Promise<void> }
+  /** Resolves soon, and never rejects. Nothing is charged before it is kept. */
+  settle(end: RunEnd, kept: Kept | undefined): Promise<Settled>
+}
+
+export interface Settled {
+  amounts: Amounts
+  /** Where the store failed: resolves when the ledger has the charge, however long that takes. */
+  later?: Promise<void>
 }
 
 /** The answer in the history: what is charged for. */
@@ -107,7 +110,7 @@ export function createBilling(options: BillingOptions) {
       const { runId: rid, userId: accountId } = run
       const meta = beginningOf(run, key, price)
       const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta }
-      await openOnce(run.userId)
+      if (!opened.has(accountId)) await openOnce(accountId)
       const hold = amountMicro === 0 ? await holds.free(request) : await holds.reserve(request)
       return createBill(hold, price, { holds, produced: run.transcript, meta })
     }
@@ -118,7 +121,6 @@ export function createBilling(options: BillingOptions) {
   }
 
   async function openOnce(accountId: string): Promise<void> {
-    if (opened.has(accountId)) return
     await openAccount(accountId)
     if (opened.size >= REMEMBERED_CHATFLOWS) opened.clear()
     opened.add(accountId)
@@ -147,22 +149,12 @@ export function createBilling(options: BillingOptions) {
         const isKept = used > 0 && (await isDone(kept?.keep()))
         await holds.heartbeat(hold, isKept ? used : 0)
       },
-      settle(end, kept) {
-        const first = (kept?.first ?? Promise.resolve()).then(() => settleOnce(end))
-        return {
-          receipt: first.catch(() => estimate(end.ending)),
-          durable: first.then(
-            () => undefined,
-            async (error) => {
-              await kept?.durable
-              // The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent).
-              await repeat(() => settleOnce(end), error, {
-                clock,
-                pausesMs: RETRY_DELAYS_MS,
-                onRetry: (failure) => onRetry(failure, hold.rid)
-              })
-            }
-          )
+      async settle(end, kept) {
+        try {
+          if (kept) await kept.first
+          return { amounts: await settleOnce(end) }
+        } catch (error) {
+          return { amounts: estimate(end.ending), later: settleLater(end, kept, error) }
         }
       }
     }
@@ -202,7 +194,7 @@ export function createBilling(options: BillingOptions) {
 
     async function settleOnce(end: RunEnd): Promise<Amounts> {
       // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
-      await growing?.catch(() => false)
+      if (growing) await growing.catch(() => false)
       const decided = money(end.ending)
       const isEstimated = decided.action === 'settle' && decided.isEstimated
       const used = isEstimated ? estimatedTokens() : produced.usage
@@ -215,6 +207,16 @@ export function createBilling(options: BillingOptions) {
       }
       remember(hold.chatflowId, decided.costMicro)
       return toAmounts(await holds.settle(hold, decided.costMicro, { ...meta, isEstimated }))
+    }
+
+    /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
+    async function settleLater(end: RunEnd, kept: Kept | undefined, error: unknown): Promise<void> {
+      await kept?.durable
+      await repeat(() => settleOnce(end), error, {
+        clock,
+        pausesMs: RETRY_DELAYS_MS,
+        onRetry: (failure) => onRetry(failure, hold.rid)
+      })
     }
 
     function estimate(ending: Ending): Amounts {

@@ -8,11 +8,15 @@ import { eventsOf, idle, open, settled, stored, textOf } from './tools.ts'
 
 const { echo } = DEMO_IDS
 
-async function start(t: Test) {
+async function start(t: Test, { commitsInOrder = false } = {}) {
   const down = new Set<string>()
-  const store = await openTamperedStore(t, async (collection, kind) => {
-    if (kind === 'write' && down.has(collection)) throw new AppError('store_unavailable')
-  })
+  const store = await openTamperedStore(
+    t,
+    async (collection, kind) => {
+      if (kind === 'write' && down.has(collection)) throw new AppError('store_unavailable')
+    },
+    { commitsInOrder }
+  )
   const gateway = await buildTestApp(t, { env: { DEFAULT_CREDITS: '100' }, parts: { store } })
   const user = await gateway.createUser({ grants: [echo] })
   const url = await gateway.listen()
@@ -62,6 +66,25 @@ t.test('the answer cannot be stored: the stream ends normally, the write is repe
     { role: 'assistant', status: 'complete', content: 'Hello from Flowise 🙂' }
   ])
   while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
+  t.same(await stored(gateway).charges(user.id), [1_000_000])
+  await settled(t, gateway, user.id)
+})
+
+t.test('a store that keeps the order fails as a whole: the answer is repeated, then its charge, once', async (t) => {
+  const gateway = await start(t, { commitsInOrder: true })
+  const { down, stream, standIn, user } = gateway
+  standIn.next({ gates: { end: 'end' } })
+  const wire = stream()
+  await wire.until(/🙂/)
+  down.add('sessions').add('messages').add('accounts')
+  standIn.gate('end').open()
+  t.match(eventsOf(await wire.ended).at(-2)?.data, { event: 'metadata', data: { credits_charged: 1 } })
+  t.equal((await stored(gateway).messages('s')).length, 1)
+  t.same(await stored(gateway).charges(user.id), [])
+  down.clear()
+  while ((await stored(gateway).charges(user.id)).length === 0) await pause(20)
+  t.match(await stored(gateway).messages('s'), [{ role: 'user' }, { role: 'assistant', status: 'complete' }])
+  await idle(gateway)
   t.same(await stored(gateway).charges(user.id), [1_000_000])
   await settled(t, gateway, user.id)
 })

@@ -5,10 +5,14 @@ import type { Test } from 'tap'
 import { openStore } from '../../src/store/open.ts'
 import type { Collection, Document, Store } from '../../src/store/port.ts'
 
-/** The real store, where `before` comes before each read and write of one document: a slow disk, or one that fails. */
+/**
+ * The real store, where `before` comes before each read and write of one document: a slow disk, or one that fails. As each
+ * write waits for itself, it keeps no order, unless the test says that all of them fail together.
+ */
 export async function openTamperedStore(
   t: Test,
-  before: (collection: string, kind: 'read' | 'write') => Promise<void>
+  before: (collection: string, kind: 'read' | 'write') => Promise<void>,
+  { commitsInOrder = false }: { commitsInOrder?: boolean } = {}
 ): Promise<Store> {
   const dataDir = mkdtempSync(join(tmpdir(), 'gateway-store-'))
   t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
@@ -27,5 +31,5 @@ export async function openTamperedStore(
       updated: (...given) => guarded('write', () => real.updated(...given))
     }
   }
-  return { ...store, collection: (name) => tampered(name, store.collection(name)) }
+  return { ...store, commitsInOrder, collection: (name) => tampered(name, store.collection(name)) }
 }
