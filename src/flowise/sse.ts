@@ -9,6 +9,7 @@ const DATA_FIELD = Buffer.from('data:')
 /** How Flowise begins each of its events. */
 const FLOWISE_PREFIX = Buffer.from('message:\ndata:')
 const FIRST_CAPACITY = 1024
+const NOTHING = Buffer.alloc(0)
 
 export interface SseParserOptions {
   /** Most bytes of data one event may have; also the most that is ever buffered. */
@@ -30,132 +31,144 @@ export interface SseParser {
  * Comments, `id`, `retry` and unknown fields (Flowise writes `message:`) deliver nothing.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
-export function createSseParser({ maxFrameBytes, onFrame }: SseParserOptions): SseParser {
-  let pending = Buffer.allocUnsafe(FIRST_CAPACITY)
-  let pendingBytes = 0
-  let dataLines: string[] = []
-  let dataBytes = 0
-  let eventName = ''
-  let isFirstLine = true
-  let isAfterCr = false
+export function createSseParser(options: SseParserOptions): SseParser {
+  return new LineParser(options)
+}
 
-  return {
-    push(chunk) {
-      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-      // Looked up once per carriage return, not once per line: the search runs to the end of the chunk when there is none.
-      let cr = -1
-      let at = 0
-      while (at < bytes.length) {
-        const after = isBetweenFrames() ? readWholeFrame(bytes, at) : at
-        if (after > at) at = after
-        else {
-          if (cr < at) cr = nextCr(bytes, at)
-          at = readLine(bytes, at, cr)
-        }
+/** A class, because each stream has one and its methods take every token. */
+class LineParser implements SseParser {
+  readonly #options: SseParserOptions
+  #pending = NOTHING
+  #pendingBytes = 0
+  #dataLines: string[] = []
+  #dataBytes = 0
+  #eventName = ''
+  #isFirstLine = true
+  #isAfterCr = false
+
+  constructor(options: SseParserOptions) {
+    this.#options = options
+  }
+
+  get bufferedBytes(): number {
+    return this.#pendingBytes + this.#dataBytes
+  }
+
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    // Looked up once per carriage return, not once per line: the search runs to the end of the chunk when there is none.
+    let cr = -1
+    let at = 0
+    while (at < bytes.length) {
+      const after = this.#isBetweenFrames() ? this.#readWholeFrame(bytes, at) : at
+      if (after > at) at = after
+      else {
+        if (cr < at) cr = nextCr(bytes, at)
+        at = this.#readLine(bytes, at, cr)
       }
-    },
-    end() {
-      if (pendingBytes > 0) finishLine(pending, 0, 0)
-      const text = dataLines.join('\n')
-      if (dataLines.length > 0 && isCompleteObject(text)) dispatch()
-      else reset()
-    },
-    get bufferedBytes() {
-      return pendingBytes + dataBytes
     }
   }
 
-  function isBetweenFrames(): boolean {
-    return pendingBytes === 0 && dataLines.length === 0 && eventName === '' && !isAfterCr
+  end(): void {
+    if (this.#pendingBytes > 0) this.#finishLine(this.#pending, 0, 0)
+    const text = this.#dataLines.join('\n')
+    if (this.#dataLines.length > 0 && isCompleteObject(text)) this.#dispatch()
+    else this.#reset()
+  }
+
+  #isBetweenFrames(): boolean {
+    return this.#pendingBytes === 0 && this.#dataLines.length === 0 && this.#eventName === '' && !this.#isAfterCr
   }
 
   /** The common case, one Flowise event inside one chunk, without line buffers; `from` if it is anything else. */
-  function readWholeFrame(bytes: Buffer, from: number): number {
+  #readWholeFrame(bytes: Buffer, from: number): number {
     const start = behindPrefix(bytes, from)
     if (start === -1) return from
     const lineEnd = bytes.indexOf(LF, start)
     if (lineEnd === -1 || bytes[lineEnd + 1] !== LF) return from
-    demandRoom(lineEnd - start + DATA_FIELD.length)
+    this.#demandRoom(lineEnd - start + DATA_FIELD.length)
     const text = bytes.toString('utf8', bytes[start] === SPACE ? start + 1 : start, lineEnd)
     if (text.includes('\r')) return from
-    isFirstLine = false
-    onFrame(readFrame('', text))
+    this.#isFirstLine = false
+    this.#options.onFrame(readFrame('', text))
     return lineEnd + 2
   }
 
   /** Takes one line, or what there is of it, and answers where the next one begins. */
-  function readLine(bytes: Buffer, from: number, cr: number): number {
-    if (isAfterCr) {
-      isAfterCr = false
+  #readLine(bytes: Buffer, from: number, cr: number): number {
+    if (this.#isAfterCr) {
+      this.#isAfterCr = false
       if (bytes[from] === LF) return from + 1
     }
     const lf = bytes.subarray(from, cr).indexOf(LF)
     const lineEnd = lf === -1 ? cr : from + lf
     if (lineEnd >= bytes.length) {
-      keep(bytes, from, bytes.length)
+      this.#keep(bytes, from, bytes.length)
       return bytes.length
     }
-    isAfterCr = bytes[lineEnd] === CR
-    finishLine(bytes, from, lineEnd)
+    this.#isAfterCr = bytes[lineEnd] === CR
+    this.#finishLine(bytes, from, lineEnd)
     return lineEnd + 1
   }
 
-  function finishLine(bytes: Buffer, from: number, to: number): void {
-    if (pendingBytes === 0) {
-      demandRoom(to - from)
-      takeLine(bytes.toString('utf8', from, to), to - from)
+  #finishLine(bytes: Buffer, from: number, to: number): void {
+    if (this.#pendingBytes === 0) {
+      this.#demandRoom(to - from)
+      this.#takeLine(bytes.toString('utf8', from, to), to - from)
       return
     }
-    if (to > from) keep(bytes, from, to)
-    const length = pendingBytes
-    pendingBytes = 0
-    takeLine(pending.toString('utf8', 0, length), length)
-    if (pending.length > FIRST_CAPACITY) pending = Buffer.allocUnsafe(FIRST_CAPACITY)
+    if (to > from) this.#keep(bytes, from, to)
+    const length = this.#pendingBytes
+    const text = this.#pending.toString('utf8', 0, length)
+    this.#pendingBytes = 0
+    // Most lines arrive whole, and most streams are silent most of the time.
+    this.#pending = NOTHING
+    this.#takeLine(text, length)
   }
 
   /** Copies into a buffer that doubles: linear in the bytes however small the chunks, and no chunk is held on to. */
-  function keep(bytes: Buffer, from: number, to: number): void {
-    const needed = pendingBytes + to - from
-    demandRoom(needed)
-    if (needed > pending.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, pending.length * 2))
-      pending.copy(grown, 0, 0, pendingBytes)
-      pending = grown
+  #keep(bytes: Buffer, from: number, to: number): void {
+    const needed = this.#pendingBytes + to - from
+    this.#demandRoom(needed)
+    if (needed > this.#pending.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#pending.length * 2, FIRST_CAPACITY))
+      this.#pending.copy(grown, 0, 0, this.#pendingBytes)
+      this.#pending = grown
     }
-    bytes.copy(pending, pendingBytes, from, to)
-    pendingBytes = needed
+    bytes.copy(this.#pending, this.#pendingBytes, from, to)
+    this.#pendingBytes = needed
   }
 
-  function demandRoom(lineBytes: number): void {
-    if (dataBytes + lineBytes > maxFrameBytes) throw new AppError('upstream_too_large')
+  #demandRoom(lineBytes: number): void {
+    if (this.#dataBytes + lineBytes > this.#options.maxFrameBytes) throw new AppError('upstream_too_large')
   }
 
-  function takeLine(withMark: string, lineBytes: number): void {
-    const line = isFirstLine && withMark.startsWith('\uFEFF') ? withMark.slice(1) : withMark
-    isFirstLine = false
-    if (line === '') return dispatch()
+  #takeLine(withMark: string, lineBytes: number): void {
+    const line = this.#isFirstLine && withMark.startsWith('\uFEFF') ? withMark.slice(1) : withMark
+    this.#isFirstLine = false
+    if (line === '') return this.#dispatch()
     if (line.charCodeAt(0) === COLON) return
     const colon = line.indexOf(':')
     const field = colon === -1 ? line : line.slice(0, colon)
     const value = colon === -1 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
-    if (field === 'event') eventName = value
+    if (field === 'event') this.#eventName = value
     if (field !== 'data') return
-    dataLines.push(value)
-    dataBytes += lineBytes
+    this.#dataLines.push(value)
+    this.#dataBytes += lineBytes
   }
 
-  function dispatch(): void {
-    const name = eventName
-    const text = dataLines.join('\n')
-    const hasData = dataLines.length > 0
-    reset()
-    if (hasData) onFrame(readFrame(name, text))
+  #dispatch(): void {
+    const name = this.#eventName
+    const text = this.#dataLines.join('\n')
+    const hasData = this.#dataLines.length > 0
+    this.#reset()
+    if (hasData) this.#options.onFrame(readFrame(name, text))
   }
 
-  function reset(): void {
-    eventName = ''
-    dataLines = []
-    dataBytes = 0
+  #reset(): void {
+    this.#eventName = ''
+    this.#dataLines = []
+    this.#dataBytes = 0
   }
 }
 

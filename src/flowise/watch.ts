@@ -21,57 +21,74 @@ export interface Watch {
 }
 
 /** Starts watching at once; `onDue` is called at most once. */
-export function createWatch({ clock, startedAt, firstByteMs, idleMs, deadlineMs, onDue }: WatchOptions): Watch {
-  let activeAt: number | undefined
-  let isSuspended = false
-  let isStopped = false
-  let cancel = schedule()
+export function createWatch(options: WatchOptions): Watch {
+  return new RunningWatch(options)
+}
 
-  function due(): { at: number; limit: 'first_byte' | 'idle' | 'deadline' } {
+/** A class, because each run has one. */
+class RunningWatch implements Watch {
+  readonly #options: WatchOptions
+  readonly #check = (): void => this.#lookAround()
+  #activeAt: number | undefined
+  #isSuspended = false
+  #isStopped = false
+  #cancel: () => void
+
+  constructor(options: WatchOptions) {
+    this.#options = options
+    this.#cancel = this.#schedule()
+  }
+
+  active(): void {
+    const isFirst = this.#activeAt === undefined
+    this.#activeAt = this.#options.clock.now()
+    if (isFirst) this.#reschedule()
+  }
+
+  suspend(): void {
+    this.#isSuspended = true
+  }
+
+  resume(): void {
+    this.#isSuspended = false
+    this.#activeAt = this.#options.clock.now()
+    this.#reschedule()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#cancel()
+  }
+
+  #due(): { at: number; limit: 'first_byte' | 'idle' | 'deadline' } {
+    const { startedAt, firstByteMs, idleMs, deadlineMs } = this.#options
+    const activeAt = this.#activeAt
     const deadlineAt = startedAt + deadlineMs
-    if (isSuspended) return { at: deadlineAt, limit: 'deadline' }
+    if (this.#isSuspended) return { at: deadlineAt, limit: 'deadline' }
     const silenceAt = activeAt === undefined ? startedAt + firstByteMs : activeAt + idleMs
     if (silenceAt < deadlineAt) return { at: silenceAt, limit: activeAt === undefined ? 'first_byte' : 'idle' }
     return { at: deadlineAt, limit: 'deadline' }
   }
 
-  function schedule(): () => void {
-    return clock.after(Math.max(0, due().at - clock.now()), check)
+  #schedule(): () => void {
+    const { clock } = this.#options
+    return clock.after(Math.max(0, this.#due().at - clock.now()), this.#check)
   }
 
-  function check(): void {
-    if (isStopped) return
-    const { at, limit } = due()
-    if (clock.now() < at) {
-      cancel = schedule()
+  #reschedule(): void {
+    if (this.#isStopped) return
+    this.#cancel()
+    this.#cancel = this.#schedule()
+  }
+
+  #lookAround(): void {
+    if (this.#isStopped) return
+    const { at, limit } = this.#due()
+    if (this.#options.clock.now() < at) {
+      this.#cancel = this.#schedule()
       return
     }
-    isStopped = true
-    onDue(limit)
-  }
-
-  return {
-    active() {
-      const isFirst = activeAt === undefined
-      activeAt = clock.now()
-      if (isFirst && !isStopped) reschedule()
-    },
-    suspend() {
-      isSuspended = true
-    },
-    resume() {
-      isSuspended = false
-      activeAt = clock.now()
-      if (!isStopped) reschedule()
-    },
-    stop() {
-      isStopped = true
-      cancel()
-    }
-  }
-
-  function reschedule(): void {
-    cancel()
-    cancel = schedule()
+    this.#isStopped = true
+    this.#options.onDue(limit)
   }
 }

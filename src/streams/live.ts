@@ -86,51 +86,20 @@ export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOp
     if (ended.size > MAX_KEPT) forgetOldest()
   }
 
-  function open({ told, attendance, ...about }: StreamSeed): LiveStream {
-    const buffer = createReplayBuffer({ told, tokenFrame, room, ...BYTES_PER_STREAM })
-    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
-    let refusal: ErrorCode | undefined
-    let followers = 0
-    const stream: LiveStream = {
-      ...about,
-      buffer,
-      begun,
-      get refusal() {
-        return refusal
-      },
-      push: buffer.push,
-      pushAll(text) {
-        if (refusal) return
-        buffer.pushAll(text)
-        begin()
-      },
-      end() {
-        buffer.end()
-        begin()
-        keepForLater(about.messageId)
-        room.isOverfull()
-      },
-      refuse(code) {
-        if (buffer.isEnded) return
-        refusal = code
-        stream.end()
-      },
-      join() {
-        if (followers >= MAX_FOLLOWERS) throw new AppError('too_many_followers')
-        followers++
-        following++
-        const leave = attendance.join()
-        let isThere = true
-        return () => {
-          if (!isThere) return
-          isThere = false
-          followers--
-          following--
-          leave()
-        }
-      }
+  const all: Streams = {
+    counted(change) {
+      following += change
+    },
+    ended(messageId) {
+      keepForLater(messageId)
+      room.isOverfull()
     }
-    streams.set(about.messageId, stream)
+  }
+
+  function open(seed: StreamSeed): LiveStream {
+    const buffer = createReplayBuffer({ told: seed.told, tokenFrame, room, ...BYTES_PER_STREAM })
+    const stream = new OpenStream(seed, buffer, all)
+    streams.set(seed.messageId, stream)
     return stream
   }
 
@@ -148,5 +117,83 @@ export function createLiveStreams({ clock, tokenFrame, maxBytes }: LiveStreamsOp
     get followers() {
       return following
     }
+  }
+}
+
+/** What all of them together have to know of one. */
+interface Streams {
+  counted(change: 1 | -1): void
+  ended(messageId: string): void
+}
+
+/** A class, because each run has one. */
+class OpenStream implements LiveStream {
+  readonly messageId: string
+  readonly userId: string
+  readonly sessionId: string
+  readonly chatflowId: string
+  readonly buffer: ReplayBuffer
+  readonly begun: Promise<void>
+  refusal: ErrorCode | undefined
+  readonly #attendance: Attendance
+  readonly #streams: Streams
+  readonly #begin: () => void
+  #followers = 0
+
+  constructor(
+    { messageId, userId, sessionId, chatflowId, attendance }: StreamSeed,
+    buffer: ReplayBuffer,
+    all: Streams
+  ) {
+    this.messageId = messageId
+    this.userId = userId
+    this.sessionId = sessionId
+    this.chatflowId = chatflowId
+    this.buffer = buffer
+    this.#attendance = attendance
+    this.#streams = all
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.begun = promise
+    this.#begin = resolve
+  }
+
+  push(frame: string): void {
+    this.buffer.push(frame)
+  }
+
+  pushAll(text: string): void {
+    if (this.refusal) return
+    this.buffer.pushAll(text)
+    this.#begin()
+  }
+
+  end(): void {
+    this.buffer.end()
+    this.#begin()
+    this.#streams.ended(this.messageId)
+  }
+
+  refuse(code: ErrorCode): void {
+    if (this.buffer.isEnded) return
+    this.refusal = code
+    this.end()
+  }
+
+  join(): () => void {
+    if (this.#followers >= MAX_FOLLOWERS) throw new AppError('too_many_followers')
+    this.#count(1)
+    const leave = this.#attendance.join()
+    let isThere = true
+    return () => {
+      if (!isThere) return
+      isThere = false
+      this.#count(-1)
+      leave()
+    }
+  }
+
+  #count(change: 1 | -1): void {
+    this.#followers += change
+    this.#streams.counted(change)
   }
 }

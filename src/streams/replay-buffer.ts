@@ -1,5 +1,5 @@
 import type { Room } from './room.ts'
-import { createSummary, lengthOf, type Told, type TokenFrame } from './summary.ts'
+import { createSummary, lengthOf, type Summary, type Told, type TokenFrame } from './summary.ts'
 
 export interface ReplayBufferOptions {
   /** What the run has said; not held any longer than to the end. */
@@ -49,116 +49,137 @@ export interface ReplayBuffer {
 /** What a frame costs beside its text. */
 const FRAME_BYTES = 64
 const TIDY_AT = 512
+const NOBODY: (() => void)[] = []
 
 /** A buffer without frames. */
 export function createReplayBuffer(options: ReplayBufferOptions): ReplayBuffer {
-  const { told: source, tokenFrame, room, maxBytes, minBytes } = options
-  const listeners = new Set<() => void>()
-  const summary = createSummary(tokenFrame, maxBytes / 2)
-  let told = source
-  let frames: string[] = []
-  let textLengths: number[] = []
+  return new FrameBuffer(options)
+}
+
+/** A class, because each stream has one and is told of each token. */
+class FrameBuffer implements ReplayBuffer {
+  isEnded = false
+  isDropped = false
+  readonly #room: Room
+  readonly #maxBytes: number
+  readonly #minBytes: number
+  readonly #summary: Summary
+  #told: Told
+  #listeners: (() => void)[] = NOBODY
+  #frames: string[] = []
+  #textLengths: number[] = []
   /** Index of the first frame that is kept, and its id. */
-  let first = 0
-  let firstId = 1
-  let keptBytes = 0
-  let isEnded = false
-  let isDropped = false
+  #first = 0
+  #firstId = 1
+  #keptBytes = 0
 
-  const isFull = () => keptBytes > maxBytes || (room.isOverfull() && keptBytes - summary.keptBytes > minBytes)
-  const lastId = () => firstId + frames.length - first - 1
-
-  function take(bytes: number): void {
-    keptBytes += bytes
-    room.take(bytes)
+  constructor({ told, tokenFrame, room, maxBytes, minBytes }: ReplayBufferOptions) {
+    this.#room = room
+    this.#maxBytes = maxBytes
+    this.#minBytes = minBytes
+    this.#summary = createSummary(tokenFrame, maxBytes / 2)
+    this.#told = told
   }
 
-  function add(frame: string): void {
-    frames.push(frame)
-    textLengths.push(lengthOf(told))
-    take(sizeOf(frame))
-    while (isFull() && first < frames.length) shift()
+  get lastId(): number {
+    return this.#firstId + this.#frames.length - this.#first - 1
   }
 
-  function shift(): void {
-    const frame = frames[first] ?? ''
-    const before = summary.keptBytes
-    summary.add(firstId, frame, textLengths[first] ?? 0)
-    take(summary.keptBytes - before - sizeOf(frame))
-    frames[first] = ''
-    first++
-    firstId++
-    if (first >= TIDY_AT && first * 2 >= frames.length) tidy()
+  push(frame: string): void {
+    this.#add(frame)
+    this.#tell()
   }
 
-  function tidy(): void {
-    frames = frames.slice(first)
-    textLengths = textLengths.slice(first)
-    first = 0
+  pushAll(text: string): void {
+    for (const frame of framesOf(text)) this.#add(frame)
+    this.#tell()
   }
 
-  function tell(): void {
-    for (const listener of listeners) listener()
+  end(): void {
+    if (this.isEnded) return
+    this.isEnded = true
+    const text = this.#firstId === 1 || this.#summary.textLength === undefined ? '' : this.#told.text
+    this.#told = { text, isTruncated: false }
+    this.#take(text.length)
+    this.#tell()
   }
 
-  function beginAgain(): Reading | undefined {
-    if (firstId === 1) return { text: '', id: 0 }
-    if (isDropped || summary.textLength === undefined) return undefined
-    return { text: summary.frames(told.text), id: firstId - 1 }
+  drop(): void {
+    this.#take(-this.#keptBytes)
+    this.#told = { text: '', isTruncated: false }
+    this.isDropped = true
+    this.#firstId = this.lastId + 1
+    this.#frames = []
+    this.#textLengths = []
+    this.#first = 0
+    this.#tell()
   }
 
-  return {
-    get lastId() {
-      return lastId()
-    },
-    get isEnded() {
-      return isEnded
-    },
-    get isDropped() {
-      return isDropped
-    },
-    push(frame) {
-      add(frame)
-      tell()
-    },
-    pushAll(text) {
-      for (const frame of framesOf(text)) add(frame)
-      tell()
-    },
-    end() {
-      if (isEnded) return
-      isEnded = true
-      const text = firstId === 1 || summary.textLength === undefined ? '' : told.text
-      told = { text, isTruncated: false }
-      take(text.length)
-      tell()
-    },
-    drop() {
-      take(-keptBytes)
-      told = { text: '', isTruncated: false }
-      isDropped = true
-      firstId = lastId() + 1
-      frames = []
-      textLengths = []
-      first = 0
-      tell()
-    },
-    begin(after) {
-      const isHere = after !== undefined && after > 0 && after >= firstId - 1 && after <= lastId()
-      return isHere ? { text: '', id: after } : beginAgain()
-    },
-    read(id, wantedBytes) {
-      if (id < firstId - 1) return 'behind'
-      const from = first + id - firstId + 1
-      if (from >= frames.length) return undefined
-      let to = from
-      for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizeOf(frames[to])
-      return { text: frames.slice(from, to).join(''), id: id + to - from }
-    },
-    watch(listener) {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
+  begin(after: number | undefined): Reading | undefined {
+    const isHere = after !== undefined && after > 0 && after >= this.#firstId - 1 && after <= this.lastId
+    return isHere ? { text: '', id: after } : this.#beginAgain()
+  }
+
+  read(id: number, wantedBytes: number): Reading | 'behind' | undefined {
+    const frames = this.#frames
+    if (id < this.#firstId - 1) return 'behind'
+    const from = this.#first + id - this.#firstId + 1
+    if (from >= frames.length) return undefined
+    let to = from
+    for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizeOf(frames[to])
+    return { text: frames.slice(from, to).join(''), id: id + to - from }
+  }
+
+  watch(listener: () => void): () => void {
+    // Each time another list: one that is being told must not change.
+    this.#listeners = [...this.#listeners, listener]
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener)
     }
+  }
+
+  #take(bytes: number): void {
+    this.#keptBytes += bytes
+    this.#room.take(bytes)
+  }
+
+  #add(frame: string): void {
+    this.#frames.push(frame)
+    this.#textLengths.push(lengthOf(this.#told))
+    this.#take(sizeOf(frame))
+    while (this.#isFull() && this.#first < this.#frames.length) this.#shift()
+  }
+
+  #isFull(): boolean {
+    if (this.#keptBytes > this.#maxBytes) return true
+    return this.#room.isOverfull() && this.#keptBytes - this.#summary.keptBytes > this.#minBytes
+  }
+
+  #shift(): void {
+    const frame = this.#frames[this.#first] ?? ''
+    const before = this.#summary.keptBytes
+    this.#summary.add(this.#firstId, frame, this.#textLengths[this.#first] ?? 0)
+    this.#take(this.#summary.keptBytes - before - sizeOf(frame))
+    this.#frames[this.#first] = ''
+    this.#first++
+    this.#firstId++
+    if (this.#first >= TIDY_AT && this.#first * 2 >= this.#frames.length) this.#tidy()
+  }
+
+  #tidy(): void {
+    this.#frames = this.#frames.slice(this.#first)
+    this.#textLengths = this.#textLengths.slice(this.#first)
+    this.#first = 0
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  #beginAgain(): Reading | undefined {
+    if (this.#firstId === 1) return { text: '', id: 0 }
+    if (this.isDropped || this.#summary.textLength === undefined) return undefined
+    return { text: this.#summary.frames(this.#told.text), id: this.#firstId - 1 }
   }
 }
 

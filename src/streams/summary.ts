@@ -32,45 +32,54 @@ export function lengthOf({ text, isTruncated }: Told): number {
 
 /** All of the text in one token, and of the other events the last of each name, as far as they fit. */
 export function createSummary(tokenFrame: TokenFrame, maxBytes: number): Summary {
-  const kept = new Map<string, { id: number; frame: string }>()
-  let keptBytes = 0
-  let tokenId = 0
-  let length = 0
+  return new FrameSummary(tokenFrame, maxBytes)
+}
 
-  function keep(name: string, id: number, frame: string): void {
-    keptBytes += frame.length - (kept.get(name)?.frame.length ?? 0)
-    kept.set(name, { id, frame })
-    if (keptBytes <= maxBytes) return
-    keptBytes -= frame.length
-    kept.delete(name)
+/** A class, because each stream has one. */
+class FrameSummary implements Summary {
+  keptBytes = 0
+  readonly #tokenFrame: TokenFrame
+  readonly #maxBytes: number
+  #kept: Map<string, { id: number; frame: string }> | undefined
+  #tokenId = 0
+  #length = 0
+
+  constructor(tokenFrame: TokenFrame, maxBytes: number) {
+    this.#tokenFrame = tokenFrame
+    this.#maxBytes = maxBytes
   }
 
-  return {
-    add(id, frame, textLength) {
-      length = textLength
-      const at = frame.indexOf(EVENT) + EVENT.length
-      // Nearly all are tokens: nothing is cut out of them.
-      if (frame.startsWith(TOKEN, at)) {
-        tokenId = id
-        return
-      }
-      const name = frame.slice(at, frame.indexOf('\n', at))
-      if (!PIECES.includes(name)) keep(name, id, frame)
-    },
-    get keptBytes() {
-      return keptBytes
-    },
-    get textLength() {
-      return length === ALL_TEXT ? undefined : length
-    },
-    frames(text) {
-      const said = text.slice(0, length)
-      const token = said === '' ? [] : [{ id: tokenId, frame: tokenFrame(tokenId, said) }]
-      const all = [...kept.values(), ...token]
-      return all
-        .toSorted((a, b) => a.id - b.id)
-        .map(({ frame }) => frame)
-        .join('')
+  get textLength(): number | undefined {
+    return this.#length === ALL_TEXT ? undefined : this.#length
+  }
+
+  add(id: number, frame: string, textLength: number): void {
+    this.#length = textLength
+    const at = frame.indexOf(EVENT) + EVENT.length
+    // Nearly all are tokens: nothing is cut out of them.
+    if (frame.startsWith(TOKEN, at)) {
+      this.#tokenId = id
+      return
     }
+    const name = frame.slice(at, frame.indexOf('\n', at))
+    if (!PIECES.includes(name)) this.#keep(name, id, frame)
+  }
+
+  frames(text: string): string {
+    const said = text.slice(0, this.#length)
+    const token = said === '' ? [] : [{ id: this.#tokenId, frame: this.#tokenFrame(this.#tokenId, said) }]
+    return [...(this.#kept?.values() ?? []), ...token]
+      .toSorted((a, b) => a.id - b.id)
+      .map(({ frame }) => frame)
+      .join('')
+  }
+
+  #keep(name: string, id: number, frame: string): void {
+    this.#kept ??= new Map()
+    this.keptBytes += frame.length - (this.#kept.get(name)?.frame.length ?? 0)
+    this.#kept.set(name, { id, frame })
+    if (this.keptBytes <= this.#maxBytes) return
+    this.keptBytes -= frame.length
+    this.#kept.delete(name)
   }
 }
