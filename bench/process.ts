@@ -11,7 +11,7 @@ import { type Ask, createAsk, type Methods } from './rpc.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PROBE = join(import.meta.dirname, 'probe.ts')
-const START_MS = 20_000
+const START_MS = 60_000
 const POLL_MS = 3
 const TASKSET = '/usr/bin/taskset'
 
