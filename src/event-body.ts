@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts'
 
 export interface EventBodyOptions {
   /** A reply whose head has been made. */
-  reply: Writable & { chunkedEncoding?: boolean; socket?: unknown }
+  reply: Writable & { chunkedEncoding?: boolean; socket?: unknown; flushHeaders?: () => void }
   clock: Clock
   /** Silence after which a comment is sent. */
   pingMs: number
@@ -35,6 +35,7 @@ export function createEventBody({ reply, clock, pingMs, ping, onPing, onReady }:
   if (isChunked) reply.chunkedEncoding = false
   let waiting = ''
   let isBlocked = false
+  let hasHead = false
   let wroteAt = clock.now()
   let cancelPing = clock.after(pingMs, pingIfSilent)
   reply.on('drain', ready)
@@ -47,6 +48,9 @@ export function createEventBody({ reply, clock, pingMs, ping, onPing, onReady }:
     wroteAt = clock.now()
     // Corked and uncorked by hand it leaves now, and not in a further turn.
     reply.cork()
+    // Node keeps the head as long as the reply lasts: in all its pieces, unless it is written by itself.
+    if (!hasHead) reply.flushHeaders?.()
+    hasHead = true
     isBlocked = !reply.write(isChunked ? chunk(text) : text)
     reply.uncork()
   }

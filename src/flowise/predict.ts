@@ -100,7 +100,9 @@ function createResponse(handler: UpstreamHandler): { call: UpstreamCall; dispatc
         if (isDone || isSecondTime) started.abort(new Error(isDone ? 'aborted before it was sent' : 'not sent twice'))
         else if (isPaused) started.pause()
       },
-      onResponseStart(_controller, status, headers) {
+      onResponseStart(started, status, headers) {
+        // Their bytes would stay as long as the answer takes.
+        started.rawHeaders = null
         if (isDone || status < 200) return
         hasHead = true
         guarded(() => handler.onHead(status, headers))

@@ -68,13 +68,21 @@ export function showsMore(left: Profile, right: Profile): boolean {
   return ORDER.indexOf(left) > ORDER.indexOf(right)
 }
 
+/** As nearly all chatflows have it, and therefore made once. */
+const USUAL = {
+  toMembers: allowed(DEFAULT_STREAM_EVENTS, DEFAULT_RESPONSE_FIELDS),
+  toStrangers: allowed(PUBLIC_EVENTS, PUBLIC_FIELDS)
+}
+
 /** What people with a grant see: an administrator's list instead of the default one. */
 export function allowedToMembers({ responseFields, streamEvents }: RedactionSettings): Allowed {
+  if (responseFields === undefined && streamEvents === undefined) return USUAL.toMembers
   return allowed(streamEvents ?? DEFAULT_STREAM_EVENTS, responseFields ?? DEFAULT_RESPONSE_FIELDS)
 }
 
 /** What strangers see: an administrator's list can take away from it and add nothing. */
 export function allowedToStrangers({ responseFields, streamEvents }: RedactionSettings): Allowed {
+  if (responseFields === undefined && streamEvents === undefined) return USUAL.toStrangers
   return allowed(listed(PUBLIC_EVENTS, streamEvents), listed(PUBLIC_FIELDS, responseFields))
 }
 

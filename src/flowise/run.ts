@@ -8,9 +8,9 @@ import type { FlowiseClient, PredictionBody } from './client.ts'
 import type { Exchange, Outcome, StopReason } from './exchange.ts'
 import { createFrame, type Frame } from './frame.ts'
 import { parseJson } from './json.ts'
-import { createRepair } from './repair.ts'
+import { createRepair, type Repair } from './repair.ts'
 import type { FilePart } from './request.ts'
-import { createSseParser } from './sse.ts'
+import { createSseParser, type SseParser } from './sse.ts'
 import { createWatch } from './watch.ts'
 
 export interface RunLimits {
@@ -76,8 +76,9 @@ export function startRun(options: RunOptions): Run {
     deadlineMs: limits.deadlineMs,
     onDue: timeOut
   })
-  const repair = createRepair({ client, clock, chatflowId: exchange.chatflow.id })
-  const parser = createSseParser({ maxFrameBytes: limits.maxAnswerBytes, onFrame: takeFrame })
+  // Most runs need none of these, or one.
+  let repair: Repair | undefined
+  let parser: SseParser | undefined
   let reads: BodyKind | undefined
   let status = 0
   let receivedBytes = 0
@@ -137,6 +138,7 @@ export function startRun(options: RunOptions): Run {
       return
     }
     try {
+      parser ??= createSseParser({ maxFrameBytes: limits.maxAnswerBytes, onFrame: takeFrame })
       parser.push(chunk)
     } catch (error) {
       if (error instanceof AppError && error.code === 'upstream_too_large') failTooLarge()
@@ -148,7 +150,7 @@ export function startRun(options: RunOptions): Run {
     closed()
     if (reads === 'problem') return finishProblem()
     if (reads === 'json') return finishJson()
-    parser.end()
+    parser?.end()
     if (!exchange.outcome) closeWithoutEnd()
   }
 
@@ -179,10 +181,10 @@ export function startRun(options: RunOptions): Run {
     if (frame.event === 'end') return takeEnd(true)
     if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
     // Execution data repeats all nodes with every node, and of it only their names leave: it is no part of the answer's size.
-    if (frame.event !== 'agentFlowExecutedData') answerBytes += Buffer.byteLength(frame.json)
+    if (frame.event === 'agentFlowExecutedData') repairing().note(frame)
+    else answerBytes += Buffer.byteLength(frame.json)
     if (answerBytes > limits.maxAnswerBytes) return failTooLarge()
     hasAction ||= frame.event === 'action'
-    repair.note(frame)
     transcript.add(frame)
     deliver(frame)
     exchange.onProgress?.()
@@ -202,6 +204,10 @@ export function startRun(options: RunOptions): Run {
     }
   }
 
+  function repairing(): Repair {
+    return (repair ??= createRepair({ client, clock, chatflowId: exchange.chatflow.id }))
+  }
+
   function waitForEnd(): void {
     cancelEndWait()
     cancelEndWait = clock.after(LINGER_MS, () => takeEnd(false))
@@ -219,7 +225,7 @@ export function startRun(options: RunOptions): Run {
 
   /** Flowise sometimes streams only `metadata` and `end` although it has an answer: it is told as one token. */
   async function fill(chatMessageId: string, isClean: boolean): Promise<void> {
-    const text = await repair.find(chatMessageId)
+    const text = await repairing().find(chatMessageId)
     if (exchange.outcome) return
     if (!text) return fail('upstream_empty', undefined, isClean)
     const frame = createFrame('token', text)
@@ -230,11 +236,8 @@ export function startRun(options: RunOptions): Run {
 
   function finishJson(): void {
     if (exchange.outcome) return
-    const json = parseJson(
-      Buffer.concat(chunks)
-        .toString('utf8')
-        .replace(/^\uFEFF/, '')
-    )
+    const text = Buffer.concat(chunks).toString('utf8')
+    const json = parseJson(text.replace(/^\uFEFF/, ''))
     if (json === undefined) return fail('upstream_error', new Error('the answer is not JSON'), true)
     const answer = readAnswer(json)
     hasAction = answer.result.action !== undefined && answer.result.action !== null
@@ -264,12 +267,8 @@ export function startRun(options: RunOptions): Run {
   }
 
   function failTooLarge(): void {
-    fail(
-      hasBegun ? 'upstream_error' : 'upstream_too_large',
-      new Error(`more than ${limits.maxAnswerBytes} bytes`),
-      false,
-      true
-    )
+    const code = hasBegun ? 'upstream_error' : 'upstream_too_large'
+    fail(code, new Error(`more than ${limits.maxAnswerBytes} bytes`), false, true)
   }
 
   function fail(code: ErrorCode, cause?: unknown, isClean = false, abort = false): void {
