@@ -250,7 +250,12 @@ export const collections: CollectionSpec[] = [
   { name: 'sessions', indexes: [['userId', 'createdAt']] },
   { name: 'messages', indexes: [['sessionId', 'position']], appendedFrom: ['sessions'] },
   ...fileCollections,
-  { name: 'accounts', indexes: [['holdCount']], nonNegative: ['available', 'held', 'holdCount'] },
+  {
+    name: 'accounts',
+    indexes: [['holdCount']],
+    partial: [{ members: ['holdCount'], least: { holdCount: 1 } }],
+    nonNegative: ['available', 'held', 'holdCount']
+  },
   {
     name: 'ledger_entries',
     indexes: [

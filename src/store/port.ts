@@ -97,6 +97,8 @@ export interface CollectionSpec {
   unique?: string[][]
   /** Members of one index, in order: equality members first, then the order member (ties by id are added). */
   indexes?: string[][]
+  /** Indexes, also named above, that need only know documents in which these members are so large: lists that use them ask for it. */
+  partial?: { members: string[]; least: Record<string, number> }[]
   /** Members that may never become negative, checked by the database itself where it can. */
   nonNegative?: string[]
   /** Collections whose operations append to this one; such a collection has no unique members. */

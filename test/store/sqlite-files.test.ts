@@ -6,10 +6,9 @@ import { collections } from '../../src/store/collections.ts'
 import type { MetaRow } from '../../src/store/collections.ts'
 import type { ListQuery } from '../../src/store/port.ts'
 import { openStore } from '../../src/store/open.ts'
-import { columnsOf } from '../../src/store/sqlite/columns.ts'
 import { createGroupCommit, type Followers } from '../../src/store/sqlite/commit.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
-import { listQueries } from '../../src/store/sqlite/sql.ts'
+import { layoutOf, listQueries } from '../../src/store/sqlite/sql.ts'
 import { AppError } from '../../src/errors.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
 
@@ -32,6 +31,11 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
       'sessions',
       { where: { equal: { userId: 'u', chatflowId: 'c' } }, order: desc('createdAt'), limit: 50 },
       'sessions_on_userId_createdAt'
+    ],
+    [
+      'accounts',
+      { where: { gte: { holdCount: 1 } }, order: { by: 'holdCount', direction: 'asc' }, limit: 9 },
+      'accounts_on_holdCount'
     ],
     ['users', { where: { equal: { usernameKey: 'u' } }, limit: 1 }, 'users_sole_usernameKey'],
     ['users', { where: { equal: { email: 'e' } }, limit: 1 }, 'users_sole_email'],
@@ -58,8 +62,7 @@ t.test('the queries of every day use an index and need no sorting', async (t) =>
   ]
   for (const [table, query, index] of queries) {
     const spec = collections.find(({ name }) => name === table) ?? { name: table }
-    const columns = new Set(columnsOf(spec).map(({ path }) => path))
-    const [first] = listQueries({ table, columns }, query)
+    const [first] = listQueries(layoutOf(spec, true), query)
     const plan = db.prepare(`explain query plan ${first?.sql}`).all(...(first?.values ?? []), 1)
     const text = plan.map((row) => row['detail']).join('; ')
     t.match(text, index)

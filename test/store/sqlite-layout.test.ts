@@ -112,6 +112,16 @@ t.test('wherever the step forward was interrupted, the next start completes it',
   await check(t, path, 'an index of somebody else')
 })
 
+t.test('a table without indexes is brought forward too', async (t) => {
+  const path = join(t.testdir(), 'plain.db')
+  write(path, `create table things (id text not null primary key, doc text not null)`, [{ id: 'a', amount: 1 }])
+  const store = createSqliteStore({ path, specs: [{ name: 'things', nonNegative: ['amount'] }] })
+  t.teardown(() => store.close())
+  const things = store.collection<Thing>('things')
+  t.equal(await things.update('a', {}, { inc: { amount: 1 } }), true)
+  t.equal(await things.count({ equal: { amount: 2 } }), 1)
+})
+
 t.test('a table of many rows is brought forward whole', async (t) => {
   const path = join(t.testdir(), 'many.db')
   const size = 12_345

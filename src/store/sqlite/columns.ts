@@ -4,7 +4,8 @@ import type { CollectionSpec, Scalar } from '../port.ts'
 import { memberAt, type Stored } from './values.ts'
 
 /**
- * A member that has an index is kept a second time, in a column of its own: SQLite need not read the document to know it.
+ * A member that has an index, or may not become negative, is kept a second time, in a column of its own: SQLite need not read
+ * the document to know it.
  * Numbers and texts are themselves. A truth value is a blob, so that it is never taken for the number SQLite would make of it;
  * that puts it behind all texts, where MongoDB has it too. All else is null.
  */
@@ -30,10 +31,15 @@ export function columnName(path: string): string {
   return `"$.${path}"`
 }
 
-/** The columns of a collection: the members of its indexes, once each. */
-export function columnsOf({ unique = [], indexes = [] }: CollectionSpec): Column[] {
-  const paths = new Set([...unique, ...indexes].flat())
+/** The columns of a collection: what its indexes are made of, and what may not become negative, once each. */
+export function columnsOf(spec: CollectionSpec): Column[] {
+  const paths = new Set([...indexedIn(spec), ...(spec.nonNegative ?? [])])
   return [...paths].map((path) => ({ path, segments: segmentsOf(path), name: columnName(path) }))
+}
+
+/** The members that indexes of a collection are made of. */
+export function indexedIn({ unique = [], indexes = [], partial = [] }: CollectionSpec): Set<string> {
+  return new Set([...unique, ...indexes, ...partial.map(({ least }) => Object.keys(least))].flat())
 }
 
 /** What the column of this member holds for this document. */

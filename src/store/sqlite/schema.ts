@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { CollectionSpec } from '../port.ts'
 import { columnName, columnsOf } from './columns.ts'
-import { jsonPath, member } from './sql.ts'
+import { jsonPath, leastTerm } from './sql.ts'
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/
 /** Rows whose columns are filled in one transaction. */
@@ -21,21 +21,21 @@ export function prepareTables(db: DatabaseSync, specs: CollectionSpec[]): void {
   for (const spec of stale) fill(db, spec)
   for (const spec of stale)
     together(db, () => {
-      for (const body of indexesOf(spec).values()) db.exec(`create ${body}`)
+      for (const sql of indexesOf(spec)) db.exec(sql.replace('INDEX', 'INDEX IF NOT EXISTS'))
     })
 }
 
-/** Whether the table is there with all indexes of ours and no others: then its columns hold what its documents say. */
+/**
+ * Whether the table is there with all columns, and with all indexes of ours and no others: then those columns that have an
+ * index hold what the documents say.
+ */
 export function isInOrder(db: DatabaseSync, spec: CollectionSpec): boolean {
   const table = tableName(spec.name)
-  const sql =
-    "select name from sqlite_master where tbl_name = ? and (type = 'table' or type = 'index' and sql is not null)"
-  const there = db
-    .prepare(sql)
-    .all(table)
-    .map((row) => String(row['name']))
-  const wanted = new Set([table, ...indexesOf(spec).keys()])
-  return there.length === wanted.size && there.every((name) => wanted.has(name))
+  const columns = columnsIn(db, table)
+  if (!columns.includes('doc') || columnsOf(spec).some(({ path }) => !columns.includes(`$.${path}`))) return false
+  const there = indexesIn(db, table)
+  const wanted = indexesOf(spec)
+  return there.length === wanted.length && wanted.every((sql) => there.includes(sql))
 }
 
 /** The table of a collection; a name that is not an identifier is a programming fault. */
@@ -50,12 +50,12 @@ export function tableName(collection: string): string {
  */
 function clear(db: DatabaseSync, spec: CollectionSpec): void {
   const table = tableName(spec.name)
-  const checks = (spec.nonNegative ?? []).map((path) => `, check (coalesce(${member(path)}, 0) >= 0)`).join('')
-  db.exec(`create table if not exists ${table} (id text not null primary key, doc text not null${checks})`)
-  const there = db
-    .prepare('select name from pragma_table_info(?)')
-    .all(table)
-    .map((row) => row['name'])
+  const names = columnsOf(spec).map(({ name }) => `, ${name}`)
+  // Tables of older gateways have the same rule over the document, and keep it.
+  const checks = (spec.nonNegative ?? []).map((path) => `, check (coalesce(${columnName(path)}, 0) >= 0)`)
+  const members = [...names, ...checks].join('')
+  db.exec(`create table if not exists ${table} (id text not null primary key, doc text not null${members})`)
+  const there = columnsIn(db, table)
   for (const { path, name } of columnsOf(spec))
     if (!there.includes(`$.${path}`)) db.exec(`alter table ${table} add column ${name}`)
   const indexes = db.prepare("select name from sqlite_master where tbl_name = ? and type = 'index' and sql is not null")
@@ -89,18 +89,38 @@ function storedMember(path: string): string {
   return `case json_type(${at}) when 'true' then x'01' when 'false' then x'00' when 'object' then null when 'array' then null else json_extract(${at}) end`
 }
 
-/** What comes behind `create` for each index of a collection, by its name. */
-function indexesOf({ name, unique = [], indexes = [] }: CollectionSpec): Map<string, string> {
+/** The statements that make the indexes of a collection. */
+function indexesOf({ name, unique = [], indexes = [], partial = [] }: CollectionSpec): string[] {
   const table = tableName(name)
-  const all: [name: string, body: string][] = []
-  const add = (kind: string, infix: string, paths: string[], columns: string[]) => {
-    const index = `${table}_${infix}_${paths.join('_')}`
-    all.push([index, `${kind} "${index}" on ${table} (${columns.join(', ')})`])
+  const index = (kind: string, paths: string[], columns: string[]) =>
+    `"${table}_${kind}_${paths.join('_')}" on ${table} (${columns.join(', ')})`
+  const conditionOf = (paths: string[]) => {
+    const { least = {} } = partial.find(({ members }) => members.join() === paths.join()) ?? {}
+    const terms = Object.entries(least).map(([path, bound]) => leastTerm(path, bound))
+    return terms.length > 0 ? ` where ${terms.join(' and ')}` : ''
   }
-  // NULLs are distinct in a unique index: documents lacking a member are outside the rule without a partial index.
-  for (const paths of unique) add('unique index', 'sole', paths, paths.map(columnName))
-  for (const paths of indexes) add('index', 'on', paths, [...paths.map(columnName), 'id'])
-  return new Map(all)
+  return [
+    // NULLs are distinct in a unique index: documents lacking a member are outside the rule without a partial index.
+    ...unique.map((paths) => `CREATE UNIQUE INDEX ${index('sole', paths, paths.map(columnName))}`),
+    ...indexes.map(
+      (paths) => `CREATE INDEX ${index('on', paths, [...paths.map(columnName), 'id'])}${conditionOf(paths)}`
+    )
+  ]
+}
+
+/** The names of the columns of a table; none, if there is no such table. */
+function columnsIn(db: DatabaseSync, table: string): string[] {
+  const rows = db.prepare('select name from pragma_table_info(?)').all(table)
+  return rows.map((row) => String(row['name']))
+}
+
+/** The statements that have made the indexes of a table, as SQLite keeps them. */
+function indexesIn(db: DatabaseSync, table: string): string[] {
+  const sql = "select sql from sqlite_master where tbl_name = ? and type = 'index' and sql is not null"
+  return db
+    .prepare(sql)
+    .all(table)
+    .map((row) => String(row['sql']))
 }
 
 /** All of it or nothing. */

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { segmentsOf } from '../checks.ts'
-import type { Guard, ListQuery, Scalar } from '../port.ts'
-import { type Bound, boundValue, columnName } from './columns.ts'
+import type { CollectionSpec, Guard, ListQuery, Scalar } from '../port.ts'
+import { type Bound, boundValue, columnName, indexedIn } from './columns.ts'
 import { type Range, rangeOf, restOf } from './ranges.ts'
 
 /** A piece of SQL and the values of its placeholders, in order. */
@@ -13,8 +13,23 @@ export interface Fragment {
 /** How the documents of a collection are looked for. */
 export interface Layout {
   table: string
-  /** Paths of the members that have a column. */
+  /** Paths of the members that have a column and an index, which vouches for it. */
   columns: ReadonlySet<string>
+  /** What a column is at least in the documents that an index of it knows. */
+  least: ReadonlyMap<string, number>
+}
+
+/** The layout of a collection whose columns can be relied on, or of one that has none. */
+export function layoutOf(spec: CollectionSpec, hasColumns: boolean): Layout {
+  const bounds = (spec.partial ?? []).flatMap(({ least }) => Object.entries(least))
+  return hasColumns
+    ? { table: spec.name, columns: indexedIn(spec), least: new Map(bounds) }
+    : { table: spec.name, columns: new Set(), least: new Map() }
+}
+
+/** A condition of a partial index. SQLite uses one where a query has the same words: no placeholder would do. */
+export function leastTerm(path: string, bound: number): string {
+  return `${columnName(path)} >= ${bound}`
 }
 
 const NONE: Fragment = { sql: '0', values: [] }
@@ -74,6 +89,8 @@ function termsOf(layout: Layout, where: Guard, without?: string): Fragment[] {
       for (const [operator, bound] of [['>=', gte[path]] as const, ['<', lt[path]] as const])
         if (bound !== undefined) terms.push(typedTerm(path, operator, bound))
   }
+  for (const [path, bound] of layout.least)
+    if (Number(gte[path]) >= bound) terms.push({ sql: leastTerm(path, bound), values: [] })
   for (const [path, isThere] of Object.entries(exists))
     terms.push({ sql: `json_type(doc,'${jsonPath(path)}') is ${isThere ? 'not ' : ''}null`, values: [] })
   return terms

@@ -2,13 +2,12 @@ import { checkAppends, checkDocument, checkLimit, createPathReader, specsByName 
 import type { Append, Change, Collection, Document, Guard, Store } from '../port.ts'
 import { createDocumentCache } from './cache.ts'
 import { changed, stepsOf } from './changes.ts'
-import { columnsOf } from './columns.ts'
 import { createGroupCommit } from './commit.ts'
 import { connect, createWatch, type SqliteOptions } from './connection.ts'
 import { portError } from './errors.ts'
 import { conditionsOf, holds } from './guards.ts'
 import { isInOrder } from './schema.ts'
-import { countQuery, type Layout, listQueries } from './sql.ts'
+import { countQuery, type Layout, layoutOf, listQueries } from './sql.ts'
 import { createStatementCache } from './statements.ts'
 import { createTable, type Row, type Table } from './table.ts'
 import type { Stored } from './values.ts'
@@ -46,11 +45,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
     if (known) return known
     const spec = specOf(name)
     // Where only a look is taken, the file may be one that no columns have been filled in.
-    const columns = isInOrder(db, spec) ? columnsOf(spec).map(({ path }) => path) : []
-    const place = {
-      table: createTable(spec, prepare, cache.shelf()),
-      layout: { table: spec.name, columns: new Set(columns) }
-    }
+    const place = { table: createTable(spec, prepare, cache.shelf()), layout: layoutOf(spec, isInOrder(db, spec)) }
     places.set(name, place)
     return place
   }
