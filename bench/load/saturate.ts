@@ -27,7 +27,7 @@ export async function saturate({ requests, amount, status = 200 }: SaturateTask)
   const startedAt = performance.now()
   let endedAt = startedAt
   let next = 0
-  let others = 0
+  const others = new Map<number, number>()
   const { errors } = await new Promise<Result>((resolve, reject) => {
     const run = autocannon({ ...asked, url, connections, amount, setupClient }, (error, result) =>
       error ? reject(error) : resolve(result)
@@ -36,11 +36,14 @@ export async function saturate({ requests, amount, status = 200 }: SaturateTask)
     run.on('response', (client, answered, _bytes, ms) => {
       latencies.push(ms)
       endedAt = performance.now()
-      if (answered !== status) others += 1
+      if (answered !== status) others.set(answered, (others.get(answered) ?? 0) + 1)
       if (takesTurns) setupClient(client)
     })
   })
-  if (others + errors > 0) throw new Error(`${url}: ${others} answers were not ${status}, ${errors} requests failed.`)
+  if (others.size > 0 || errors > 0) {
+    const seen = [...others].map(([answered, count]) => `${count} times ${answered}`)
+    throw new Error(`${url}: ${[...seen, `${errors} without an answer`].join(', ')}, and not always ${status}.`)
+  }
   return {
     seconds: (endedAt - startedAt) / 1000,
     p50Ms: percentile(latencies, 0.5),

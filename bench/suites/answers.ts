@@ -11,6 +11,8 @@ export const AFTER_MS = 300
 /** What is asked of each candidate that answers in one piece. */
 export interface AnswerPlan {
   amountOf(isQuick: boolean): number
+  /** By default CONNECTIONS. */
+  connections?: number
   paced: Omit<PacedTask, 'requests'>
 }
 
@@ -33,7 +35,7 @@ export async function measureAnswers(
   { running, candidate, plan }: { running: Running; candidate: Candidate; plan: AnswerPlan }
 ): Promise<Measured> {
   const amount = plan.amountOf(bench.isQuick)
-  const requests = answersOf(running, candidate)
+  const requests = answersOf(running, candidate, plan.connections)
   const seen = { seconds: 0, p50Ms: 0, p99Ms: 0, loadMicros: 0 }
   const cpu = await cpuDuring(running, async () => {
     seen.loadMicros = await loadDuring(bench, async () => {
@@ -54,6 +56,10 @@ export async function measureAnswers(
 }
 
 /** Predictions that are answered in one piece. */
-export function answersOf({ target }: Running, { keepsSession = false }: Partial<Candidate> = {}) {
-  return requestsFor(target, { flow: 'answer', isStream: false, connections: CONNECTIONS, keepsSession })
+export function answersOf(
+  { target }: Running,
+  { keepsSession = false }: Partial<Candidate> = {},
+  connections = CONNECTIONS
+) {
+  return requestsFor(target, { flow: 'answer', isStream: false, connections, keepsSession })
 }

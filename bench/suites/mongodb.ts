@@ -4,8 +4,10 @@ import { answerMetrics, type AnswerPlan, answersOf, measureAnswers } from './ans
 import type { Suite } from './suite.ts'
 
 const PACED = { perSecond: 5, seconds: 4 }
-const onServer: AnswerPlan = { amountOf: (isQuick) => (isQuick ? 64 : 256), paced: PACED }
-const beside: AnswerPlan = { amountOf: (isQuick) => (isQuick ? 1500 : 3000), paced: PACED }
+/** More of them would wait in FerretDB until the gateway gives up. */
+const connections = 16
+const onServer: AnswerPlan = { connections, amountOf: (isQuick) => (isQuick ? 64 : 256), paced: PACED }
+const beside: AnswerPlan = { connections, amountOf: (isQuick) => (isQuick ? 1500 : 3000), paced: PACED }
 const ON_SERVER = ['gateway', 'flowise-path']
 const planOf = ({ name }: Candidate): AnswerPlan => (ON_SERVER.includes(name) ? onServer : beside)
 
@@ -13,7 +15,7 @@ const planOf = ({ name }: Candidate): AnswerPlan => (ON_SERVER.includes(name) ? 
 export const mongodbSuite: Suite = {
   title: 'JSON predictions on MongoDB',
   text: (isQuick) =>
-    `The server is ${nameOfMongo() ?? 'missing'}. As above, ${onServer.amountOf(isQuick)} predictions per round where the server takes part, ${beside.amountOf(isQuick)} otherwise, and ${PACED.perSecond} per second for the latency; the gateway on SQLite is in ` +
+    `The server is ${nameOfMongo() ?? 'missing'}. As above, but over ${connections} connections, ${onServer.amountOf(isQuick)} predictions per round where the server takes part, ${beside.amountOf(isQuick)} otherwise, and ${PACED.perSecond} per second for the latency; the gateway on SQLite is in ` +
     'the same rounds. The server shares the core of the load and is slower than all the rest: requests per second and latency are its own, only the CPU is that of the gateway.',
   metrics: answerMetrics(BASELINE).map((metric) => (metric.lessThe === 'direct' ? withoutDirect(metric) : metric)),
   goals: [],
@@ -35,7 +37,7 @@ export const mongodbSuite: Suite = {
 
   async warmUp(bench, running, candidate) {
     await bench.ask('saturate', {
-      requests: answersOf(running, candidate),
+      requests: answersOf(running, candidate, connections),
       amount: planOf(candidate).amountOf(bench.isQuick)
     })
   },
