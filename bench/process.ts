@@ -98,6 +98,7 @@ export async function whenListening(process: Pick<BenchProcess, 'child' | 'spawn
     if (await accepts(port)) return performance.now() - spawnedAt
     await pause(POLL_MS)
   }
+  child.kill('SIGKILL')
   throw new Error(`Nobody listened on port ${port} within ${START_MS} ms.`)
 }
 
