@@ -30,16 +30,16 @@ export function segmentsOf(path: string): string[] {
 /** Refuses a change that does not mean the same in every store: a path changed twice, a number that is not exact. */
 export function checkChange(change: Change): void {
   const { set = {}, inc = {}, max = {}, unset = [] } = change
-  for (const members of [set, inc, max]) for (const path of Object.keys(members)) segmentsOf(path)
-  for (const path of unset) segmentsOf(path)
-  for (const [path, value] of Object.entries(set)) checkStorable(path, value)
+  checkPaths([...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset].map(segmentsOf))
+  for (const [path, value] of Object.entries(set)) jsonOf(path, value)
   checkNumbers(change)
-  checkPaths(change)
 }
 
-/** Refuses a value that JSON does not know. */
-export function checkStorable(path: string, value: unknown): void {
-  if (JSON.stringify(value) === undefined) throw new Error(`Nothing to set at ${path}: use unset`)
+/** The JSON of a value that is to be stored. Refuses one that JSON does not know. */
+export function jsonOf(path: string, value: unknown): string {
+  const text: string | undefined = JSON.stringify(value)
+  if (text === undefined) throw new Error(`Nothing to set at ${path}: use unset`)
+  return text
 }
 
 /** Refuses to add or compare what is not exact. */
@@ -54,16 +54,22 @@ export function checkNumbers({ inc = {}, max = {} }: Change): void {
  * Refuses two changes of one path, or of a path and its parent: MongoDB refuses them in one update, and another store would
  * apply them in an order nobody chose.
  */
-export function checkPaths({ set = {}, inc = {}, max = {}, unset = [] }: Change): void {
-  const paths = [...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset]
-  const whole = new Set(paths)
-  if (whole.size < paths.length) throw new Error(`A path is changed twice: ${paths.join(', ')}`)
-  if (whole.has('id')) throw new Error('The id of a document never changes')
+export function checkPaths(paths: readonly (readonly string[])[]): void {
+  let next = 0
   for (const path of paths) {
-    for (let dot = path.indexOf('.'); dot > 0; dot = path.indexOf('.', dot + 1)) {
-      if (whole.has(path.slice(0, dot))) throw new Error(`A path and its parent are changed together: ${path}`)
+    next++
+    if (path.length === 1 && path[0] === 'id') throw new Error('The id of a document never changes')
+    for (let i = next; i < paths.length; i++) {
+      const other = paths[i] ?? []
+      if (overlap(path, other)) throw new Error(`Changed together: ${path.join('.')} and ${other.join('.')}`)
     }
   }
+}
+
+function overlap(one: readonly string[], other: readonly string[]): boolean {
+  const length = Math.min(one.length, other.length)
+  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return false
+  return true
 }
 
 /** Refuses an id that has no UTF-8 form. */

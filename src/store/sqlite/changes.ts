@@ -1,4 +1,4 @@
-import { checkNumbers, checkPaths, checkStorable, type PathReader } from '../checks.ts'
+import { checkNumbers, checkPaths, jsonOf, type PathReader } from '../checks.ts'
 import type { Change } from '../port.ts'
 import { frozen, isObject, type Stored } from './values.ts'
 
@@ -20,7 +20,7 @@ export function stepsOf(change: Change, pathOf: PathReader): Step[] {
   if (inc) for (const path of Object.keys(inc)) steps.push({ path: pathOf(path), kind: 'inc', value: inc[path] })
   if (max) for (const path of Object.keys(max)) steps.push({ path: pathOf(path), kind: 'max', value: max[path] })
   checkNumbers(change)
-  checkPaths(change)
+  checkPaths(steps.map(({ path }) => path))
   return steps
 }
 
@@ -92,6 +92,5 @@ function storable(path: string, value: unknown): unknown {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value
   // JSON has no negative zero, and no numbers that are none.
   if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : null
-  checkStorable(path, value)
-  return frozen(JSON.parse(JSON.stringify(value)))
+  return frozen(JSON.parse(jsonOf(path, value)))
 }
