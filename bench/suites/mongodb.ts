@@ -6,7 +6,7 @@ import type { Suite } from './suite.ts'
 const PACED = { perSecond: 5, seconds: 4 }
 /** More of them would wait in FerretDB until the gateway gives up. */
 const connections = 16
-const onServer: AnswerPlan = { connections, amountOf: (isQuick) => (isQuick ? 64 : 256), paced: PACED }
+const onServer: AnswerPlan = { connections, amountOf: (isQuick) => (isQuick ? 48 : 96), paced: PACED }
 const beside: AnswerPlan = { connections, amountOf: (isQuick) => (isQuick ? 1500 : 3000), paced: PACED }
 const ON_SERVER = ['gateway', 'flowise-path']
 const planOf = ({ name }: Candidate): AnswerPlan => (ON_SERVER.includes(name) ? onServer : beside)
