@@ -7,7 +7,7 @@ export const flows = {
   /** The same speed, long enough to measure in its middle. */
   steady: { id: 'bench-steady', tokens: 100, gapMs: 50 },
   /** A token now and then, to the end. */
-  slow: { id: 'bench-slow', tokens: 6, gapMs: 2000 },
+  slow: { id: 'bench-slow', tokens: 4, gapMs: 2000 },
   /** One token, then silence until the client leaves. */
   idle: { id: 'bench-idle', tokens: Number.MAX_SAFE_INTEGER, gapMs: 3_600_000 }
 } as const

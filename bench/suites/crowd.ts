@@ -5,7 +5,7 @@ import { requestsFor } from '../targets.ts'
 import { type Bench, cpuDuring, type Measured, type Suite } from './suite.ts'
 
 const openOf = (isQuick: boolean): number => (isQuick ? 500 : 2000)
-const OPEN_MS = 4000
+const OPEN_MS = 3000
 const WINDOW_MS = 3000
 const { tokens, gapMs } = flows.slow
 const MEGABYTE = 1_000_000
