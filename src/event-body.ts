@@ -51,8 +51,10 @@ export function createEventBody({ reply, clock, pingMs, ping, onPing, onReady }:
     // Node keeps the head as long as the reply lasts: in all its pieces, unless it is written by itself.
     if (!hasHead) reply.flushHeaders?.()
     hasHead = true
+    const wasBlocked = isBlocked
     isBlocked = !reply.write(isChunked ? chunk(text) : text)
     reply.uncork()
+    if (wasBlocked && !isBlocked) onReady()
   }
 
   function ready(): void {
@@ -81,6 +83,8 @@ export function createEventBody({ reply, clock, pingMs, ping, onPing, onReady }:
       if (text === '' || reply.destroyed || reply.writableEnded) return true
       if (waiting === '') process.nextTick(flush)
       waiting += text
+      // As Node will say when it is written: who is to read no further must know at once, and not at the next event.
+      isBlocked ||= waiting.length + reply.writableLength >= reply.writableHighWaterMark
       return !isBlocked
     },
     end(text = '') {

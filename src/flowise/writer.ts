@@ -43,11 +43,13 @@ export interface StreamWriter {
 /** A writer on anything that takes bytes; it never buffers more than the writable does, and what comes in one turn. */
 export function createStreamWriter(options: WriterOptions): StreamWriter {
   const { dialect, writable, clock, pingMs, filter, record, onPing, onDrain } = options
-  let isOpen = false
   let body: EventBody | undefined
+  // No getters: objects that have them are slow, and each stream has one.
+  const writer: StreamWriter & { isOpen: boolean } = { isOpen: false, open, frame, close }
+  return writer
 
   function open(): void {
-    isOpen = true
+    writer.isOpen = true
     options.onOpen()
     const opening = dialect.open()
     record?.pushAll(opening)
@@ -57,25 +59,20 @@ export function createStreamWriter(options: WriterOptions): StreamWriter {
     body.write(opening)
   }
 
-  return {
-    get isOpen() {
-      return isOpen
-    },
-    open,
-    frame(frame) {
-      const event = filter(frame)
-      if (event === undefined) return true
-      const text = dialect.event(event.event, event.json)
-      record?.push(text)
-      return body?.write(text) ?? true
-    },
-    close(closing) {
-      if (!isOpen) open()
-      if (record === undefined && writable.destroyed) return
-      const text = closing()
-      record?.pushAll(text)
-      record?.end()
-      body?.end(text)
-    }
+  function frame(read: Frame): boolean {
+    const event = filter(read)
+    if (event === undefined) return true
+    const text = dialect.event(event.event, event.json)
+    record?.push(text)
+    return body?.write(text) ?? true
+  }
+
+  function close(closing: () => string): void {
+    if (!writer.isOpen) open()
+    if (record === undefined && writable.destroyed) return
+    const text = closing()
+    record?.pushAll(text)
+    record?.end()
+    body?.end(text)
   }
 }
