@@ -24,7 +24,8 @@ interface Memory {
 }
 
 interface Kept {
-  row: Promise<Document | undefined>
+  /** Undefined while it is read. */
+  row: Promise<Document | undefined> | undefined
   readAt: number
 }
 
@@ -88,18 +89,25 @@ function createMemory(clock: Clock, isOpen: () => boolean): Memory {
     recent<D extends Document>(id: string, get: Collection<D>['get']) {
       const known = kept.get(id)
       const now = clock.now()
+      const isFresh = known !== undefined && Math.abs(now - known.readAt) < LIFE_MS
       // Every kept row is one that this collection answered for the id.
-      if (known && Math.abs(now - known.readAt) < LIFE_MS) return known.row as Promise<D | undefined>
+      if (isFresh && known.row) return known.row as Promise<D | undefined>
       const row = get(id).then(frozen)
-      if (!isOpen()) return row
-      // Kept while it is read: who asks meanwhile shares the read, and a write meanwhile forgets it.
-      const reading = { row, readAt: now }
+      // Who asks while another reads it reads too: of many who wait for a store that hangs, it must be able to refuse most.
+      if (isFresh || !isOpen()) return row
+      // Its place is taken while it is read: a write meanwhile takes it away.
+      const reading: Kept = { row: undefined, readAt: now }
       if (!known && kept.size >= MAX_ROWS) makeRoom()
       kept.delete(id)
       kept.set(id, reading)
-      row.catch(() => {
-        if (kept.get(id) === reading) kept.delete(id)
-      })
+      row.then(
+        () => {
+          reading.row = row
+        },
+        () => {
+          if (kept.get(id) === reading) kept.delete(id)
+        }
+      )
       return row
     },
     drop: (id) => void kept.delete(id),
