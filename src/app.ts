@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
+import { SerializerSelector } from '@fastify/fast-json-stringify-compiler'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
   type FastifyInstance,
@@ -199,7 +199,6 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
 
 /** Fastify's own, each compiled when the first reply needs it: there are many hundreds, most of them for errors, which need none. */
 const lazySerializers: SerializerFactory = (externalSchemas, options) => {
-  const { SerializerSelector } = createRequire(import.meta.resolve('fastify'))('@fastify/fast-json-stringify-compiler')
   const compile: ReturnType<SerializerFactory> = SerializerSelector()(externalSchemas, options)
   return (route) => {
     let serialize: ReturnType<typeof compile> | undefined
