@@ -80,8 +80,7 @@ export default fp(
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
         exchange.onProgress = () => {
-          if (bill.isShort())
-            lifecycle.run(bill.grow().then((isCovered) => isCovered || exchange.stop('credits_exhausted')))
+          if (bill.isShort()) lifecycle.run(cover(exchange, bill))
         }
       // Nobody waits any more for the readers of one that ended while its credits were being held.
       if (exchange.outcome) lifecycle.run(settle(exchange, bill, exchange.outcome))
@@ -89,6 +88,16 @@ export default fp(
       if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
       await countRun(exchange)
       return bill
+    }
+
+    /** Lets the hold grow until it is large enough again for what came while it grew. */
+    async function cover(exchange: Exchange, bill: Bill): Promise<void> {
+      while (bill.isShort()) {
+        const { amountMicro } = bill.hold
+        if (!(await bill.grow())) return exchange.stop('credits_exhausted')
+        // Refused, and what is held still covers what was delivered: the next event asks again.
+        if (bill.hold.amountMicro === amountMicro) return
+      }
     }
 
     async function settle(exchange: Exchange, bill: Bill, { ending, firstAnswerAt }: Outcome): Promise<void> {
