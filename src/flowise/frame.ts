@@ -15,7 +15,7 @@ const TOKEN_PREFIX = '{"event":"token","data":"'
 const TOKEN_SUFFIX = '"}'
 const SHORTEST_TOKEN = TOKEN_PREFIX.length + TOKEN_SUFFIX.length
 /** What means something else in JSON, or must not stand there. */
-const ESCAPED = /["\\\u0000-\u001f]/
+const ESCAPED = /["\\\p{Cc}]/u
 
 /** A frame made here instead of by Flowise. */
 export function createFrame(event: string, data: unknown): Frame {

@@ -31,8 +31,7 @@ const OWN = ['%outbox', '%pending', '%removedAt']
 export const WITHOUT_OUTBOX = { '%outbox': 0, '%pending': 0 } as const
 
 export function toDocument({ id, ...members }: Document, waiting: KeyedWaiting[] = []): StoredDocument {
-  const document = toStored(members) as StoredDocument
-  document._id = id
+  const document: StoredDocument = Object.assign(toStored(members) as object, { _id: id })
   if (waiting.length === 0) return document
   document['%outbox'] = Object.fromEntries(waiting)
   document['%pending'] = waiting.map(([key]) => key)
