@@ -5,7 +5,14 @@ import { AppError } from '../src/errors.ts'
 import { answerFrames } from '../src/flowise/answer.ts'
 import { createGatewayDialect, type Dialect } from '../src/flowise/dialect.ts'
 import { createFrame } from '../src/flowise/frame.ts'
-import { gatewayReply, type PredictionResult, readStoredResult, receiptView, resultOf } from '../src/flowise/result.ts'
+import {
+  gatewayReply,
+  type PredictionResult,
+  readStoredResult,
+  receiptView,
+  type ResultForm,
+  resultOf
+} from '../src/flowise/result.ts'
 import { REPLAYED_FROM } from '../src/flowise/stored-stream.ts'
 import { redactionFor, streamPath } from './exchange.ts'
 import { statusOf } from './problem.ts'
@@ -18,7 +25,7 @@ declare module 'fastify' {
     /** Runs the request's prediction, or replays it, and answers as server-sent events. */
     answerStream(request: FastifyRequest, reply: FastifyReply): Promise<void>
     /** The result of the request's ended prediction, stored under its idempotency key. @throws what the client is told */
-    conclude(request: FastifyRequest): PredictionResult
+    conclude(request: FastifyRequest, only?: ResultForm): PredictionResult
     /** The stored result an idempotency key asks for. @throws upstream_incomplete if the run died before it had one */
     replayed(request: FastifyRequest): PredictionResult
   }
@@ -33,10 +40,10 @@ export const SSE_HEADERS = {
 /** How a prediction leaves the gateway on /chat/predict: one JSON reply, or a stream that starts with the first event. */
 export default fp(
   async function answers(app: FastifyInstance) {
-    app.decorate('conclude', function conclude(request) {
+    app.decorate('conclude', function conclude(request, only) {
       const { exchange } = request
       if (!exchange?.outcome) throw new AppError('internal_error')
-      return resultOf(exchange, exchange.outcome, exchange.redaction)
+      return resultOf(exchange, exchange.outcome, exchange.redaction, only)
     })
 
     app.decorate('replayed', function replayed(request) {
@@ -48,7 +55,7 @@ export default fp(
     app.decorate('answerJson', async function answerJson(request) {
       if (request.replay !== null) return gatewayReply(delivered(app.replayed(request)))
       await (await app.startPrediction(request)).concluded
-      return gatewayReply(delivered(app.conclude(request)))
+      return gatewayReply(delivered(app.conclude(request, 'result')))
     })
 
     app.decorate('answerStream', async function answerStream(request, reply) {
@@ -68,7 +75,7 @@ export default fp(
           startEvents(reply)
         }
       })
-      const result = app.conclude(request)
+      const result = app.conclude(request, 'result')
       if (!stream.isOpen && result.code) {
         liveStream?.refuse(result.code)
         throw new AppError(result.code)

@@ -44,7 +44,7 @@ export default fp(
     app.decorate('completeJson', async function completeJson(request, { model }) {
       if (request.replay !== null) return replyOf(delivered(app.replayed(request)))
       await (await app.startPrediction(request)).concluded
-      return replyOf(delivered(app.conclude(request)))
+      return replyOf(delivered(app.conclude(request, 'result')))
 
       function replyOf(result: PredictionResult): CompletionReply {
         const ids = { ...result, model, createdAt: createdAtOf(request) }
@@ -63,7 +63,7 @@ export default fp(
         filter: (frame) => (frame.event === 'token' ? frame : undefined),
         onOpen: () => startEvents(reply)
       })
-      const result = app.conclude(request)
+      const result = app.conclude(request, 'result')
       if (!stream.isOpen && result.code) throw new AppError(result.code)
       const text = stream.answer ? tokenOf(dialect, result) : ''
       stream.close(() => text + closing(dialect, result))

@@ -28,7 +28,7 @@ export default fp(
       if (request.replay !== null) return replay(request, reply, client)
       if (request.prediction?.wantsStream) return stream(request, reply, client)
       await (await app.startPrediction(request)).concluded
-      sendJson(reply, flowiseReply(delivered(app.conclude(request)), client))
+      sendJson(reply, flowiseReply(delivered(app.conclude(request, 'flowiseResult')), client))
     })
 
     async function stream(request: FastifyRequest, reply: FastifyReply, client: FlowiseCaller): Promise<void> {
@@ -41,7 +41,7 @@ export default fp(
         filter: exchange.redaction.flowiseEvent,
         onOpen: () => startEvents(reply, FLOWISE_SSE_HEADERS)
       })
-      const result = app.conclude(request)
+      const result = app.conclude(request, 'flowiseResult')
       const receipt = await app.receiptEvent(request)
       // A flow that cannot stream answers in one piece, as Flowise does.
       if (answer) return sendJson(reply, flowiseReply(delivered(result), client))

@@ -31,24 +31,23 @@ export interface PredictionResult {
   code?: ErrorCode
 }
 
-/** The result of an ended exchange, as far as it may be seen. A reply has one of the two forms, and only that one is made. */
-export function resultOf(exchange: Exchange, outcome: Outcome, view: View): PredictionResult {
+/** One of the two forms of a result: that of /chat/predict, or that of Flowise's own path. */
+export type ResultForm = 'result' | 'flowiseResult'
+
+/** The result of an ended exchange, as far as it may be seen; where a reply needs one form `only`, the other stays empty. */
+export function resultOf(exchange: Exchange, outcome: Outcome, view: View, only?: ResultForm): PredictionResult {
   const { transcript, receipt } = exchange
   const { answer, ending, code } = outcome
   const { usage } = transcript
   const followUpPrompts = answer?.followUpPrompts ?? transcript.followUpPrompts
-  const streamed = (): Record<string, unknown> => ({ text: transcript.text, ...transcript.data })
+  const streamed = answer ? undefined : { text: transcript.text, ...transcript.data }
   return {
     sessionId: exchange.sessionId,
     chatflowId: exchange.chatflow.id,
     messageId: exchange.messageId,
     text: answer?.text ?? transcript.text,
-    get result() {
-      return answer ? view.result(answer.result) : streamed()
-    },
-    get flowiseResult() {
-      return answer ? view.flowiseResult(answer.result) : streamed()
-    },
+    result: streamed ?? (answer && only !== 'flowiseResult' ? view.result(answer.result) : {}),
+    flowiseResult: streamed ?? (answer && only !== 'result' ? view.flowiseResult(answer.result) : {}),
     profile: view.profile,
     ...(usage && { usage }),
     ...(followUpPrompts !== undefined && { followUpPrompts }),
