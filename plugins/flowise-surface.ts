@@ -5,7 +5,7 @@ import { flowiseFailure } from '../src/flowise/dialect.ts'
 import { createRemembered } from '../src/flowise/remembered.ts'
 import { sentenceOf } from '../src/flowise/sentences.ts'
 import { FlowiseError, failureBody, failureFormOf, withoutAmounts } from '../src/flowise/failure-form.ts'
-import { FLOWISE_SSE_HEADERS } from './prediction-proxy.ts'
+import { FLOWISE_SSE_HEADERS } from './flowise-answers.ts'
 import { logFailure, prepareProblem, toAppError } from './problem.ts'
 
 declare module 'fastify' {
@@ -52,5 +52,5 @@ export default fp(
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
     })
   },
-  { name: 'flowise-surface', dependencies: ['problem', 'auth', 'flowise', 'prediction-proxy'] }
+  { name: 'flowise-surface', dependencies: ['problem', 'auth', 'flowise', 'flowise-answers'] }
 )

@@ -8,7 +8,7 @@ import { sentenceOf } from '../src/flowise/sentences.ts'
 import { readSpeech, speechFrame } from '../src/flowise/speech.ts'
 import { derivedRunId } from '../src/ids.ts'
 import { signalOfLeaving } from '../src/leaving.ts'
-import { FLOWISE_SSE_HEADERS } from './prediction-proxy.ts'
+import { FLOWISE_SSE_HEADERS } from './flowise-answers.ts'
 import { toAppError } from './problem.ts'
 
 /** A message that is read aloud, as its client names it. */
@@ -85,7 +85,7 @@ export default fp(
       }
     }
   },
-  { name: 'speech', dependencies: ['lifecycle', 'bus', 'auth', 'flowise', 'prediction-proxy', 'problem'] }
+  { name: 'speech', dependencies: ['lifecycle', 'bus', 'auth', 'flowise', 'flowise-answers', 'problem'] }
 )
 
 /**

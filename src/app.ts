@@ -43,7 +43,7 @@ import parsing from '../plugins/parsing.ts'
 import passedFiles from '../plugins/passed-files.ts'
 import permissions from '../plugins/permissions.ts'
 import prediction from '../plugins/prediction.ts'
-import predictionProxy from '../plugins/prediction-proxy.ts'
+import flowiseAnswers from '../plugins/flowise-answers.ts'
 import predictionStream from '../plugins/prediction-stream.ts'
 import problem, { sendProblem, toAppError } from '../plugins/problem.ts'
 import rateLimit from '../plugins/rate-limit.ts'
@@ -183,7 +183,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
   await app.register(predictionStream)
   await app.register(answers)
   await app.register(followers)
-  await app.register(predictionProxy)
+  await app.register(flowiseAnswers)
   await app.register(speech)
   await app.register(flowiseSurface)
   await app.register(testStream)

@@ -205,7 +205,7 @@ export function createBilling(options: BillingOptions) {
         const more = await holds.extend(hold, decided.costMicro - hold.amountMicro)
         if (more) hold = more
       }
-      remember(hold.chatflowId, decided.costMicro)
+      if (price.kind === 'metered') remember(hold.chatflowId, decided.costMicro)
       return toAmounts(await holds.settle(hold, decided.costMicro, { ...meta, isEstimated }))
     }
 

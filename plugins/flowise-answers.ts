@@ -18,7 +18,7 @@ export const FLOWISE_SSE_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event
 
 /** Predictions for clients made for Flowise: its JSON and its framing, with their ids instead of Flowise's. */
 export default fp(
-  async function predictionProxy(app: FastifyInstance) {
+  async function flowiseAnswers(app: FastifyInstance) {
     app.decorate('answerFlowise', async function answerFlowise(request, reply) {
       // A visitor of somebody's page is not told what its owner pays and has.
       const isStranger = request.identity?.key?.kind === 'embed_token'
@@ -61,7 +61,7 @@ export default fp(
       return { chatId, chatMessageId: exchange?.messageId, ...metadata, sessionId: chatId }
     }
   },
-  { name: 'prediction-proxy', dependencies: ['answers', 'prediction-stream'] }
+  { name: 'flowise-answers', dependencies: ['answers', 'prediction-stream'] }
 )
 
 /** What a client that has not named its chat is to call it: the sessions of visitors are told to nobody. */
