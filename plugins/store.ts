@@ -1,7 +1,6 @@
-import fastifyMongodb from '@fastify/mongodb'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { clockDifferenceMs } from '../src/store/mongo/clock-difference.ts'
+import type { OpenedStore } from '../src/store/open.ts'
 import type { Store } from '../src/store/port.ts'
 import { rememberRows } from '../src/store/recent.ts'
 
@@ -21,17 +20,7 @@ export default fp(
   async function store(app: FastifyInstance) {
     const { mongo } = app.parts.store
     app.decorate('store', storeOf(app))
-    // The same connections for what is no document: `app.mongo`.
-    if (mongo) await app.register(fastifyMongodb, mongo)
-    if (mongo) {
-      const compareClocks = async () => {
-        const differenceMs = await clockDifferenceMs(mongo, app.clock)
-        if (Math.abs(differenceMs) < TOLERATED_MS) return
-        app.log.warn({ differenceMs }, 'the clocks of this machine and of MongoDB differ: leases may end too early')
-      }
-      app.addHook('onReady', compareClocks)
-      app.lifecycle.every(COMPARE_CLOCKS_MS, 'clocks', compareClocks)
-    }
+    if (mongo) await useMongo(app, mongo)
     app.lifecycle.every(MAINTAIN_MS, 'store maintenance', async function maintainStore() {
       await app.takeTurn('store-maintenance', MAINTAIN_MS, () => app.store.maintain())
     })
@@ -41,6 +30,21 @@ export default fp(
   },
   { name: 'store', dependencies: ['configuration', 'lifecycle', 'bus'] }
 )
+
+/** The driver is loaded where it is used: it takes its time, and memory. */
+async function useMongo(app: FastifyInstance, mongo: NonNullable<OpenedStore['mongo']>): Promise<void> {
+  const { default: fastifyMongodb } = await import('@fastify/mongodb')
+  const { clockDifferenceMs } = await import('../src/store/mongo/clock-difference.ts')
+  // The same connections for what is no document: `app.mongo`.
+  await app.register(fastifyMongodb, mongo)
+  async function compareClocks(): Promise<void> {
+    const differenceMs = await clockDifferenceMs(mongo, app.clock)
+    if (Math.abs(differenceMs) < TOLERATED_MS) return
+    app.log.warn({ differenceMs }, 'the clocks of this machine and of MongoDB differ: leases may end too early')
+  }
+  app.addHook('onReady', compareClocks)
+  app.lifecycle.every(COMPARE_CLOCKS_MS, 'clocks', compareClocks)
+}
 
 /** With a memory where reading is a way to another machine. */
 function storeOf({ parts, bus, clock }: FastifyInstance): Store {

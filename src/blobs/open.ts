@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import type { MongoClient } from 'mongodb'
 import type { Clock } from '../clock.ts'
 import type { Calls } from '../store/mongo/calls.ts'
-import { createGridfsBlobs } from './gridfs.ts'
 import type { Blobs } from './port.ts'
 import { createSqliteBlobs } from './sqlite.ts'
 
@@ -18,6 +17,8 @@ export interface BlobsPlace {
  */
 export async function openBlobs({ dataDir, mongo }: BlobsPlace, clock: Clock): Promise<Blobs> {
   if (!mongo) return createSqliteBlobs({ path: join(dataDir, 'blobs.db'), clock })
+  // With it comes the driver of MongoDB, which nobody else needs.
+  const { createGridfsBlobs } = await import('./gridfs.ts')
   try {
     return await createGridfsBlobs({ db: mongo.client.db(mongo.database), calls: mongo.calls, clock })
   } catch (cause) {

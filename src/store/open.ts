@@ -7,7 +7,7 @@ import { createIds } from '../ids.ts'
 import { collections, migrations } from './collections.ts'
 import { lockDirectory } from './lock.ts'
 import type { Calls } from './mongo/calls.ts'
-import { connectMongo, type MongoAddress } from './mongo/connect.ts'
+import type { MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
 import { refuseUnfinished } from './move.ts'
 import { createSqliteStore } from './sqlite/store.ts'
@@ -90,6 +90,7 @@ async function inspectMongo(address: MongoAddress, clock: Clock): Promise<Opened
 }
 
 async function connected(address: MongoAddress, clock: Clock) {
+  const { connectMongo } = await import('./mongo/connect.ts')
   const { store, client, calls, makeIndexes } = await connectMongo(address, { specs: collections, clock })
   return { store, mongo: { client, database: address.database, calls }, makeIndexes }
 }
