@@ -47,6 +47,8 @@ export interface Kept {
   keep(): Promise<void>
   /** Resolves when all of it is stored; rejects when the first try failed. */
   readonly first: Promise<void>
+  /** Resolves when a charge that is asked for at once cannot become durable without it; rejects like `first`. */
+  readonly ahead: Promise<void>
   /** The same of all tries together. */
   readonly durable: Promise<void>
 }
@@ -151,7 +153,8 @@ export function createBilling(options: BillingOptions) {
       },
       async settle(end, kept) {
         try {
-          if (kept) await kept.first
+          // Where a hold may have to grow first, the charge is asked for in a later turn than the answer.
+          if (kept) await (price.kind === 'flat' ? kept.ahead : kept.first)
           return { amounts: await settleOnce(end) }
         } catch (error) {
           return { amounts: estimate(end.ending), later: settleLater(end, kept, error) }

@@ -2,11 +2,13 @@
 export interface Keeper {
   /** Stores what there is so far. Rejects when that cannot be done now. */
   keep(): Promise<void>
-  /**
-   * Resolves when a charge for the whole answer can never be there without it: it is stored, or the store makes durable in
-   * order and its write goes first. Rejects when the first try failed.
-   */
+  /** Resolves when the whole answer is stored; rejects when the first try failed. */
   readonly first: Promise<void>
+  /**
+   * Resolves when what is asked of the store now, in this turn, cannot become durable without the answer: where the store keeps
+   * the order that is as soon as the answer was asked for, elsewhere it is `first`.
+   */
+  readonly ahead: Promise<void>
   /** Resolves when the whole answer is stored, by whichever try. */
   readonly durable: Promise<void>
   /** Stores the whole by `store`, or else by `storeLater`; resolves after the first try. */
@@ -23,6 +25,7 @@ export interface KeeperOptions {
 /** Keeps one answer. */
 export function createKeeper({ storePart, isInOrder }: KeeperOptions): Keeper {
   const first = Promise.withResolvers<void>()
+  const ahead = Promise.withResolvers<void>()
   const durable = Promise.withResolvers<void>()
   let storing: Promise<void> | undefined
   let part = 0
@@ -30,18 +33,21 @@ export function createKeeper({ storePart, isInOrder }: KeeperOptions): Keeper {
   let isDurable = false
   // Whoever does not ask must not be told by an unhandled rejection.
   first.promise.catch(() => {})
+  ahead.promise.catch(() => {})
   durable.promise.catch(() => {})
 
   async function storeOnce(store: () => Promise<void>): Promise<void> {
     const tried = store()
+    first.resolve(tried)
     // The whole in the place of a part takes a look first, and its write comes later.
-    first.resolve(isInOrder && part === 0 ? undefined : tried)
+    ahead.resolve(isInOrder && part === 0 ? undefined : tried)
     await tried
     isDurable = true
   }
 
   return {
     first: first.promise,
+    ahead: ahead.promise,
     durable: durable.promise,
     async keep() {
       if (isDurable) return
