@@ -14,6 +14,8 @@ import type { Stage } from './hostile-play.ts'
 import { startWireProcess, type WireProcess } from './wire-process.ts'
 
 const STUCK_MS = 20_000
+/** Longer than documents gather before they are published. */
+const GATHERING_MS = 1000
 
 export interface WireStage {
   /** A stage with an empty database. */
@@ -98,6 +100,17 @@ export async function openWireStage(
     all.clear()
   }
 
+  /** What the stores still had to publish is out, so that none of it comes into the next scenario. */
+  async function atRest(): Promise<void> {
+    for (;;) {
+      clock.advance(GATHERING_MS)
+      await settled()
+      const left = processes.flatMap((process) => process?.waiting() ?? [])
+      if (left.length === 0) return
+      for (const { decide } of left) decide('pass')
+    }
+  }
+
   t.teardown(async () => {
     await renew()
     await calm.close()
@@ -106,6 +119,7 @@ export async function openWireStage(
 
   return {
     async next() {
+      await atRest()
       for (const process of all) if (!processes.includes(process)) all.delete(process)
       await Promise.all(specs.map(({ name }) => db.collection(name).deleteMany({})))
       clock = createFakeClock()

@@ -88,7 +88,7 @@ export function readVariables(path: string): Record<string, string> {
 
 /** Seconds that a gateway may need from SIGTERM to its end: the drain, and what server.ts gives the rest. */
 export function secondsToEnd(drainSeconds: number): number {
-  const closeMs = /const CLOSE_MS = ([\d_]+)/.exec(read('src/server.ts'))?.[1]?.replaceAll('_', '')
-  if (closeMs === undefined) throw new Error('src/server.ts has no CLOSE_MS')
+  const closeMs = /const CLOSE_MS = ([\d_]+)/.exec(read('src/serve.ts'))?.[1]?.replaceAll('_', '')
+  if (closeMs === undefined) throw new Error('src/serve.ts has no CLOSE_MS')
   return drainSeconds + Number(closeMs) / 1000
 }
