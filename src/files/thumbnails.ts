@@ -1,4 +1,4 @@
-import sharp from 'sharp'
+import type sharp from 'sharp'
 import { AppError } from '../errors.ts'
 
 export interface Thumbnail {
@@ -12,6 +12,8 @@ export interface Thumbnail {
  */
 export type MakeThumbnail = (load: () => Promise<Buffer>, size: number) => Promise<Thumbnail>
 
+type Sharp = typeof sharp
+
 /** Images decoded at once, each in a thread of libuv's pool, which others need too. */
 const AT_ONCE = 2
 const MAX_WAITING = 64
@@ -22,17 +24,16 @@ const LOADERS = ['Jpeg', 'Png', 'Nsgif', 'Webp'].map((format) => `VipsForeignLoa
 
 /** Thumbnails by libvips, off the event loop; of animations, the first picture. */
 export function createThumbnails(): MakeThumbnail {
-  // The file is somebody's: no other decoder than those of the four types ever sees it.
-  sharp.block({ operation: ['VipsForeignLoad'] })
-  sharp.unblock({ operation: LOADERS })
-  sharp.cache(false)
+  let library: Promise<Sharp> | undefined
   const waiting: (() => void)[] = []
   let free = AT_ONCE
 
   return async function makeThumbnail(load, size) {
     await enter()
     try {
-      return await shrink(await load(), size)
+      const image = await load()
+      library ??= openLibrary()
+      return await shrink(await library, image, size)
     } finally {
       leave()
     }
@@ -54,9 +55,19 @@ export function createThumbnails(): MakeThumbnail {
   }
 }
 
-async function shrink(image: Buffer, size: number): Promise<Thumbnail> {
+/** Loaded when it is used: it takes as much memory as hundreds of streams. */
+async function openLibrary(): Promise<Sharp> {
+  const { default: opened } = await import('sharp')
+  // The file is somebody's: no other decoder than those of the four types ever sees it.
+  opened.block({ operation: ['VipsForeignLoad'] })
+  opened.unblock({ operation: LOADERS })
+  opened.cache(false)
+  return opened
+}
+
+async function shrink(library: Sharp, image: Buffer, size: number): Promise<Thumbnail> {
   try {
-    const { data, info } = await sharp(image, { limitInputPixels: MAX_PIXELS, failOn: 'error' })
+    const { data, info } = await library(image, { limitInputPixels: MAX_PIXELS, failOn: 'error' })
       .timeout({ seconds: MAX_SECONDS })
       .autoOrient()
       .resize({ width: size, height: size, fit: 'inside', withoutEnlargement: true })
@@ -64,7 +75,7 @@ async function shrink(image: Buffer, size: number): Promise<Thumbnail> {
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true })
     const { width, height, channels } = info
-    const small = sharp(data, { raw: { width, height, channels } })
+    const small = library(data, { raw: { width, height, channels } })
     const { isOpaque } = await small.stats()
     return isOpaque
       ? { mime: 'image/jpeg', bytes: await small.removeAlpha().jpeg({ quality: 82 }).toBuffer() }
