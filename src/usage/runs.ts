@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { pagesOf } from '../store/collect.ts'
 import type { LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Document, Guard, Store } from '../store/port.ts'
 import type { FreeRunRow } from '../store/usage-rows.ts'
@@ -68,15 +69,10 @@ async function* pagesBetween<Row extends Document & { at: number }>(
   equal: Equal,
   { from, to }: { from: number; to: number }
 ): AsyncGenerator<Row[]> {
-  let after: { value: number; id: string } | undefined
-  do {
-    // From the last row on, not from the beginning: the rows before it would be passed over one by one.
-    const where = { equal, gte: { at: after?.value ?? from }, lt: { at: to } }
-    const page = await rows.list({ where, order: ORDER, limit: PAGE, ...(after && { after }) })
+  const where = { equal, gte: { at: from }, lt: { at: to } }
+  for await (const page of pagesOf(rows, { where, order: ORDER, limit: PAGE })) {
     yield page
-    const last = page.length === PAGE ? page.at(-1) : undefined
-    after = last && { value: last.at, id: last.id }
     // A store in this process answers without ever leaving it.
     await nextTurn()
-  } while (after)
+  }
 }
