@@ -1,4 +1,3 @@
-import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
@@ -96,7 +95,7 @@ export default fp(
       if (isRead(live, question)) return void reply.code(204).send()
       let stop = () => {}
       const leave = live.join()
-      finished(reply.raw, { readable: false }, () => {
+      reply.whenClosed(() => {
         leave()
         stop()
       })
@@ -117,7 +116,7 @@ export default fp(
           const sink = begin(reply)
           return { ...sink, write: (text) => sink.write(text) || sink.isKeepingUp() }
         },
-        onLeave: (listener) => void finished(reply.raw, { readable: false }, listener)
+        onLeave: (listener) => reply.whenClosed(listener)
       }
       const found = await remote.follow(question, client)
       if (found === 'nothing') void reply.code(204).send()
@@ -150,14 +149,17 @@ export default fp(
       const { pingMs } = app.config
       const sink = createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
       sinks.add(sink)
-      finished(reply.raw, { readable: false }, () => {
+      reply.whenClosed(() => {
         sinks.delete(sink)
         if (sinks.size === 0) onAllLeft()
       })
       return sink
     }
   },
-  { name: 'followers', dependencies: ['answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'usage'] }
+  {
+    name: 'followers',
+    dependencies: ['request-context', 'answers', 'exchange', 'streams', 'history', 'bus', 'lifecycle', 'usage']
+  }
 )
 
 function questionOf(request: FastifyRequest, wanted: Wanted, after?: number): Question {
@@ -173,7 +175,6 @@ function inProgress(): AppError {
 /** Resolves with the first frame, or when the client has left before. */
 async function begunOrLeft({ begun }: LiveStream, reply: FastifyReply): Promise<void> {
   const { promise: left, resolve: leave } = Promise.withResolvers<void>()
-  const unwatch = finished(reply.raw, { readable: false }, () => leave())
+  reply.whenClosed(leave)
   await Promise.race([begun, left])
-  unwatch()
 }
