@@ -7,8 +7,8 @@ import type { Append, Store } from '../store/port.ts'
 import type { Balance, Customer } from './accounting-client.ts'
 import { availableOf, chargeOf, reservationWithin } from './accounting-writes.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
-import { createHoldEnds, type HoldBook, type HoldEnds, member, stateOf } from './hold-ends.ts'
-import { counters } from './hold-writes.ts'
+import { createHoldEnds, type HoldBook, type HoldEnds, stateOf } from './hold-ends.ts'
+import { withCounters } from './hold-writes.ts'
 import type { Holds, Reservation, RunOf } from './holds.ts'
 import { persist } from './persist.ts'
 import { type Demand, isOfBalance, refusalOf } from './refusal.ts'
@@ -133,19 +133,19 @@ export function createAccountingHolds(options: AccountingHoldsOptions): Accounti
       const isExtended = await accounts.update(
         hold.accountId,
         {
-          equal: { [member(hold, 'attempt')]: hold.attempt, [member(hold, 'extensions')]: state.extensions },
-          gte: counters(hold.limits, addMicro),
+          key: hold.rid,
+          equal: { 'holds.*.attempt': hold.attempt, 'holds.*.extensions': state.extensions },
+          gte: withCounters({}, hold.limits, addMicro),
           lt: { committed: ceilingMicro - addMicro + 1 }
         },
         {
-          inc: {
-            held: addMicro,
-            committed: addMicro,
-            [member(hold, 'amount')]: addMicro,
-            [member(hold, 'extensions')]: 1,
-            ...counters(hold.limits, -addMicro)
-          },
-          max: { [member(hold, 'expiresAt')]: clock.now() + leaseMs },
+          key: hold.rid,
+          inc: withCounters(
+            { held: addMicro, committed: addMicro, 'holds.*.amount': addMicro, 'holds.*.extensions': 1 },
+            hold.limits,
+            -addMicro
+          ),
+          max: { 'holds.*.expiresAt': clock.now() + leaseMs },
           set: { updatedAt: clock.now(), ceiling: ceilingMicro }
         }
       )

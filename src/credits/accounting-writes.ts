@@ -1,6 +1,6 @@
 import type { AccountingAccountRow, ChargeRow } from '../store/accounting-rows.ts'
 import type { Append } from '../store/port.ts'
-import { type AccountWrite, closingOf, counters, type HeldAmount, type Meta, reservationOf } from './hold-writes.ts'
+import { type AccountWrite, closingOf, type HeldAmount, type Meta, reservationOf, withCounters } from './hold-writes.ts'
 
 const ENTRIES = 'accounting_entries'
 const CHARGES = 'accounting_charges'
@@ -24,17 +24,18 @@ export function reservationWithin(
   held: HeldAmount,
   at: { maxHolds: number; meta: Meta; now: number; leaseMs: number }
 ): AccountWrite {
-  const { rid, amountMicro: amount, limits } = held
+  const { amountMicro: amount, limits } = held
   const { guard, change, append } = reservationOf(held, at)
   return {
     guard: {
-      equal: { ...guard.equal },
-      gte: counters(limits, amount),
-      lt: { ...guard.lt, committed: ceilingMicro - amount + 1 },
-      exists: { [`holds.${rid}`]: false }
+      ...guard,
+      // It has no balance of its own to look at.
+      gte: withCounters({}, limits, amount),
+      lt: { ...guard.lt, committed: ceilingMicro - amount + 1 }
     },
     change: {
-      inc: { held: amount, committed: amount, holdCount: 1, ...counters(limits, -amount) },
+      ...change,
+      inc: withCounters({ held: amount, committed: amount, holdCount: 1 }, limits, -amount),
       set: { ...change.set, ceiling: ceilingMicro }
     },
     append: inEntries(append)
@@ -51,15 +52,17 @@ export const chargeOf: typeof closingOf = (held, costMicro, at) => {
   return {
     ...closing,
     change: {
-      inc: {
-        held: -amount,
-        committed: capturedMicro - amount,
-        holdCount: -1,
-        ...counters(limits, amount - capturedMicro),
-        ...(isCharge && { unsettled: capturedMicro })
-      },
-      unset: closing.change.unset ?? [],
-      set: { updatedAt: at.now },
+      ...closing.change,
+      inc: withCounters(
+        {
+          held: -amount,
+          committed: capturedMicro - amount,
+          holdCount: -1,
+          ...(isCharge && { unsettled: capturedMicro })
+        },
+        limits,
+        amount - capturedMicro
+      ),
       // Later than now if the outbox waits for its next try.
       ...(isCharge && { max: { sendAt: at.now } })
     },

@@ -62,8 +62,8 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
     // The larger value wins on both: a heartbeat that lands late takes nothing back.
     return accounts.update(
       hold.accountId,
-      { equal: { [member(hold, 'attempt')]: hold.attempt } },
-      { max: { [member(hold, 'used')]: usedMicro, [member(hold, 'expiresAt')]: clock.now() + leaseMs } }
+      { key: hold.rid, equal: { 'holds.*.attempt': hold.attempt } },
+      { key: hold.rid, max: { 'holds.*.used': usedMicro, 'holds.*.expiresAt': clock.now() + leaseMs } }
     )
   }
 
@@ -132,11 +132,6 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
 export function stateOf(account: HoldingRow, hold: Hold): HoldState | undefined {
   const state = account.holds[hold.rid]
   return state?.attempt === hold.attempt ? state : undefined
-}
-
-/** Path of a member of the hold's record. */
-export function member(hold: Hold, name: keyof HoldState): string {
-  return `holds.${hold.rid}.${name}`
 }
 
 /** A hold whose lease has run out, as its account has it. */

@@ -37,25 +37,21 @@ export function reservationOf(
   at: { maxHolds: number; meta: Meta; now: number; leaseMs: number }
 ): AccountWrite {
   const { rid, attempt, amountMicro: amount, chatflowId, limits } = held
-  const state: HoldState = {
-    attempt,
-    amount,
-    used: 0,
-    extensions: 0,
-    expiresAt: at.now + at.leaseMs,
-    chatflowId,
-    ...(limits.length > 0 && { limits: [...limits] })
-  }
+  const expiresAt = at.now + at.leaseMs
+  const state: HoldState = { attempt, amount, used: 0, extensions: 0, expiresAt, chatflowId }
+  if (limits.length > 0) state.limits = [...limits]
   return {
     guard: {
+      key: rid,
       equal: { status: 'active' },
-      gte: { available: amount, ...counters(limits, amount) },
+      gte: withCounters({ available: amount }, limits, amount),
       lt: { holdCount: at.maxHolds },
-      exists: { [`holds.${rid}`]: false }
+      exists: { 'holds.*': false }
     },
     change: {
-      inc: { available: -amount, held: amount, holdCount: 1, ...counters(limits, -amount) },
-      set: { [`holds.${rid}`]: state, updatedAt: at.now }
+      key: rid,
+      inc: withCounters({ available: -amount, held: amount, holdCount: 1 }, limits, -amount),
+      set: { 'holds.*': state, updatedAt: at.now }
     },
     append: [entry(held, { id: reservationId(held), kind: 'hold', delta: 0, at: at.now, meta: at.meta })]
   }
@@ -76,27 +72,26 @@ export function closingOf(
   costMicro: number,
   { meta, now, isExpiry = false, gone = [] }: Closing
 ): AccountWrite & { capturedMicro: number } {
-  const { rid, attempt, amountMicro: amount } = held
-  const limits = held.limits.filter((counter) => !gone.includes(counter))
+  const { rid: key, attempt, amountMicro: amount } = held
+  const limits = gone.length === 0 ? held.limits : held.limits.filter((counter) => !gone.includes(counter))
   const capturedMicro = Math.min(costMicro, amount)
   const rest = amount - capturedMicro
   const uncoveredMicro = costMicro - capturedMicro
+  const guard: Guard = { key, equal: { 'holds.*.attempt': attempt, 'holds.*.amount': amount } }
+  if (isExpiry) {
+    // One that was long under way and no longer renews the lease still says what was used.
+    guard.equal = { ...guard.equal, 'holds.*.used': costMicro }
+    // A heartbeat that came after the sweeper's look keeps its hold alive.
+    guard.lt = { 'holds.*.expiresAt': now + 1 }
+  }
+  if (held.limits.length > 0) guard.exists = withCounters(withCounters({}, limits, true), gone, false)
   return {
     capturedMicro,
-    guard: {
-      equal: {
-        [`holds.${rid}.attempt`]: attempt,
-        [`holds.${rid}.amount`]: amount,
-        // One that was long under way and no longer renews the lease still says what was used.
-        ...(isExpiry && { [`holds.${rid}.used`]: costMicro })
-      },
-      // A heartbeat that came after the sweeper's look keeps its hold alive.
-      ...(isExpiry && { lt: { [`holds.${rid}.expiresAt`]: now + 1 } }),
-      ...(held.limits.length > 0 && { exists: { ...counters(limits, true), ...counters(gone, false) } })
-    },
+    guard,
     change: {
-      inc: { held: -amount, available: rest, holdCount: -1, ...counters(limits, rest) },
-      unset: [`holds.${rid}`],
+      key,
+      inc: withCounters({ held: -amount, available: rest, holdCount: -1 }, limits, rest),
+      unset: ['holds.*'],
       set: { updatedAt: now }
     },
     append: [
@@ -105,25 +100,32 @@ export function closingOf(
         kind: capturedMicro > 0 ? 'charge' : 'release',
         delta: capturedMicro === 0 ? 0 : -capturedMicro,
         at: now,
-        meta: { ...meta, ...(uncoveredMicro > 0 && { uncoveredMicro }) }
+        meta: uncoveredMicro > 0 ? { ...meta, uncoveredMicro } : meta
       })
     ]
   }
 }
 
-function entry(held: HeldAmount, own: Pick<LedgerEntryRow, 'id' | 'kind' | 'delta' | 'at' | 'meta'>): Append {
+function entry(
+  { accountId, rid, attempt, chatflowId, amountMicro }: HeldAmount,
+  { id, kind, delta, at, meta }: Pick<LedgerEntryRow, 'id' | 'kind' | 'delta' | 'at' | 'meta'>
+): Append {
   const document: LedgerEntryRow = {
-    ...own,
-    accountId: held.accountId,
-    isPosting: own.delta !== 0,
-    requestId: held.rid,
-    attempt: held.attempt,
-    meta: { ...own.meta, chatflowId: held.chatflowId, amountMicro: held.amountMicro }
+    id,
+    kind,
+    delta,
+    at,
+    meta: { ...meta, chatflowId, amountMicro },
+    accountId,
+    isPosting: delta !== 0,
+    requestId: rid,
+    attempt
   }
   return { collection: 'ledger_entries', document }
 }
 
-/** The same value for each of these counters, by its path in the account. */
-export function counters<V>(limits: readonly string[], value: V): Record<string, V> {
-  return Object.fromEntries(limits.map((counter) => [`limits.${counter}`, value]))
+/** Adds the same value for each of these counters, by its path in the account. */
+export function withCounters<V>(members: Record<string, V>, limits: readonly string[], value: V): Record<string, V> {
+  for (const counter of limits) members[`limits.${counter}`] = value
+  return members
 }

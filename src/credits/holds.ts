@@ -4,8 +4,8 @@ import type { Ids } from '../ids.ts'
 import type { AccountRow, HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Store } from '../store/port.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
-import { createHoldEnds, type HoldBook, type HoldEnds, member, stateOf } from './hold-ends.ts'
-import { closingOf, counters, type Meta, reservationOf } from './hold-writes.ts'
+import { createHoldEnds, type HoldBook, type HoldEnds, stateOf } from './hold-ends.ts'
+import { closingOf, type Meta, reservationOf, withCounters } from './hold-writes.ts'
 import { persist } from './persist.ts'
 import { refusalOf } from './refusal.ts'
 
@@ -102,18 +102,18 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
       const isExtended = await accounts.update(
         hold.accountId,
         {
-          equal: { [member(hold, 'attempt')]: hold.attempt, [member(hold, 'extensions')]: state.extensions },
-          gte: { available: addMicro, ...counters(hold.limits, addMicro) }
+          key: hold.rid,
+          equal: { 'holds.*.attempt': hold.attempt, 'holds.*.extensions': state.extensions },
+          gte: withCounters({ available: addMicro }, hold.limits, addMicro)
         },
         {
-          inc: {
-            available: -addMicro,
-            held: addMicro,
-            [member(hold, 'amount')]: addMicro,
-            [member(hold, 'extensions')]: 1,
-            ...counters(hold.limits, -addMicro)
-          },
-          max: { [member(hold, 'expiresAt')]: clock.now() + leaseMs },
+          key: hold.rid,
+          inc: withCounters(
+            { available: -addMicro, held: addMicro, 'holds.*.amount': addMicro, 'holds.*.extensions': 1 },
+            hold.limits,
+            -addMicro
+          ),
+          max: { 'holds.*.expiresAt': clock.now() + leaseMs },
           set: { updatedAt: clock.now() }
         }
       )

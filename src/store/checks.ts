@@ -1,36 +1,56 @@
 import type { Append, Change, CollectionSpec, Document } from './port.ts'
 
 const SEGMENT = /^[A-Za-z0-9_:-]{1,128}$/
-/** Paths remembered with their segments. Many name a run and never come again: it starts anew when it is full. */
+/** Stands for the key of a guard or a change. */
+const ANY = '*'
+/** Paths remembered with their segments. Some name a counter and hardly come again: it starts anew when it is full. */
 const MAX_KNOWN = 2_000
 
-/** Splits paths of the port into segments. */
-export type PathReader = (path: string) => readonly string[]
+/** Splits paths of the port into segments, with the key in the place of `*`. */
+export type PathReader = (path: string, key?: string) => readonly string[]
 
 /** Reads paths and remembers them. A malformed one is a programming fault. */
 export function createPathReader(): PathReader {
   const known = new Map<string, readonly string[]>()
-  return (path) => {
-    const before = known.get(path)
-    if (before) return before
-    const segments = segmentsOf(path)
-    if (known.size >= MAX_KNOWN) known.clear()
-    known.set(path, segments)
-    return segments
+  return (path, key) => {
+    let segments = known.get(path)
+    if (!segments) {
+      segments = partsOf(path)
+      if (known.size >= MAX_KNOWN) known.clear()
+      known.set(path, segments)
+    }
+    return withKey(segments, key)
   }
 }
 
-/** The segments of a path of the port. A malformed one is a programming fault. */
-export function segmentsOf(path: string): string[] {
-  const segments = path.split('.')
-  for (const segment of segments) if (!SEGMENT.test(segment)) throw new Error(`Malformed path: ${JSON.stringify(path)}`)
-  return segments
+/** The segments of a path of the port, with the key in the place of `*`. A malformed one is a programming fault. */
+export function segmentsOf(path: string, key?: string): readonly string[] {
+  return withKey(partsOf(path), key)
+}
+
+function partsOf(path: string): string[] {
+  const parts = path.split('.')
+  // A member of the document itself is always called by its name: `*` could be the id, or a sum that has a rule.
+  for (const [at, part] of parts.entries()) if (part !== ANY || at === 0) checkSegment(part)
+  return parts
+}
+
+function withKey(parts: readonly string[], key: string | undefined): readonly string[] {
+  if (!parts.includes(ANY)) return parts
+  const segment = key ?? ANY
+  checkSegment(segment)
+  return parts.map((part) => (part === ANY ? segment : part))
+}
+
+function checkSegment(segment: string): void {
+  if (!SEGMENT.test(segment)) throw new Error(`Malformed in a path: ${JSON.stringify(segment)}`)
 }
 
 /** Refuses a change that does not mean the same in every store: a path changed twice, a number that is not exact. */
 export function checkChange(change: Change): void {
-  const { set = {}, inc = {}, max = {}, unset = [] } = change
-  checkPaths([...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset].map(segmentsOf))
+  const { key, set = {}, inc = {}, max = {}, unset = [] } = change
+  const paths = [...Object.keys(set), ...Object.keys(inc), ...Object.keys(max), ...unset]
+  checkPaths(paths.map((path) => segmentsOf(path, key)))
   for (const [path, value] of Object.entries(set)) jsonOf(path, value)
   checkNumbers(change)
 }

@@ -1,7 +1,9 @@
 /**
  * The storage port: what a standalone MongoDB and an embedded SQLite can both keep, and nothing more (ADR 0002).
  *
- * Paths are member names joined by dots (`holds.abc.amount`); a segment matches `[A-Za-z0-9_:-]{1,128}`.
+ * Paths are member names joined by dots (`holds.abc.amount`); a segment matches `[A-Za-z0-9_:-]{1,128}`. In a guard or a change
+ * a segment but the first may be `*` (`holds.*.amount`), which stands for its `key`: paths that are new each time cost more
+ * to make and to read than all else.
  * Every operation is atomic by itself and durable when its promise resolves.
  */
 export type Scalar = string | number | boolean | null
@@ -12,6 +14,8 @@ export interface Document {
 
 /** All conditions must hold, else the operation changes nothing and answers false. */
 export interface Guard {
+  /** What `*` stands for; not in queries. */
+  key?: string
   /** The member is there and equal. `null` matches a stored null only. */
   equal?: Record<string, Scalar>
   /** The member is there and >= the bound. */
@@ -23,6 +27,8 @@ export interface Guard {
 }
 
 export interface Change {
+  /** What `*` stands for. */
+  key?: string
   /** Values become part of the document; parents of a path are created. */
   set?: Record<string, unknown>
   /** Safe integers; an absent member counts as 0. */

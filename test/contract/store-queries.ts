@@ -160,4 +160,34 @@ export function queryContract(withThings: WithThings): void {
       ['b', 'a']
     )
   })
+
+  withThings('a path may leave a segment to the key', async (t, things) => {
+    await things.insert({ id: 'a', nested: { one: { n: 1 } } })
+    const is = (key: string, n: number): Guard => ({ key, equal: { 'nested.*.n': n } })
+    t.equal(await things.update('a', is('two', 1), { set: { rank: 1 } }), false)
+    t.equal(await things.update('a', is('one', 1), { key: 'two', set: { 'nested.*': { n: 1 }, rank: 1 } }), true)
+    const more = { key: 'one', inc: { 'nested.*.n': 1 }, max: { 'nested.*.m': 3 }, set: { 'nested.*.o': 'x' } }
+    t.strictSame(await things.updated('a', is('two', 1), more), {
+      id: 'a',
+      nested: { one: { n: 2, m: 3, o: 'x' }, two: { n: 1 } },
+      rank: 1
+    })
+    const gone = { key: 'one', exists: { 'nested.*.n': true }, lt: { 'nested.*.n': 3 }, gte: { 'nested.*.n': 2 } }
+    t.equal(await things.update('a', gone, { key: 'one', unset: ['nested.*'] }), true)
+    t.equal(await things.remove('a', gone), false)
+    t.equal(await things.remove('a', { key: 'one', exists: { 'nested.*': false } }), true)
+  })
+
+  withThings('a key that is none is refused', async (t, things) => {
+    await things.insert({ id: 'a', nested: { one: 1 } })
+    const isThere = { exists: { 'nested.*': true } }
+    for (const named of [{}, { key: '' }, { key: '*' }, { key: 'one.two' }, { key: 'a b' }, { key: '$' }]) {
+      await t.rejects(things.update('a', { ...named, ...isThere }, { set: { rank: 1 } }), JSON.stringify(named))
+      await t.rejects(things.update('a', {}, { ...named, set: { 'nested.*': 1 } }), JSON.stringify(named))
+    }
+    for (const key of ['id', 'rank', 'amount'])
+      await t.rejects(things.update('a', {}, { key, set: { '*': -1 } }), 'the document itself has no keys')
+    await t.rejects(things.list({ where: isThere, limit: 1 }), 'a query has none')
+    await t.rejects(things.count(isThere))
+  })
 }

@@ -47,15 +47,14 @@ export function fromDocument({ _id, ...members }: StoredDocument): Document {
 /** The change as one update; what is appended goes into the outbox with it. */
 export function updateOf(change: Change, waiting: KeyedWaiting[]): BsonDocument {
   checkChange(change)
-  const set = [
-    ...Object.entries(change.set ?? {}).map(([path, value]) => [storedPath(path), toStored(value)] as const),
-    ...waiting.map(([key, item]) => [`%outbox.${key}`, item] as const)
-  ]
-  const unset = (change.unset ?? []).map((path) => [storedPath(path), ''] as const)
+  const stored = (values: Record<string, unknown> = {}) =>
+    Object.entries(values).map(([path, value]) => [storedPath(path, change.key), toStored(value)] as const)
+  const outbox = waiting.map(([key, item]) => [`%outbox.${key}`, item] as const)
+  const unset = (change.unset ?? []).map((path) => [storedPath(path, change.key), ''] as const)
   const parts: [string, object][] = [
-    ['$set', Object.fromEntries(set)],
-    ['$inc', change.inc ?? {}],
-    ['$max', change.max ?? {}],
+    ['$set', Object.fromEntries([...stored(change.set), ...outbox])],
+    ['$inc', Object.fromEntries(stored(change.inc))],
+    ['$max', Object.fromEntries(stored(change.max))],
     ['$unset', Object.fromEntries(unset)],
     ['$push', waiting.length > 0 ? { '%pending': { $each: waiting.map(([key]) => key) } } : {}]
   ]

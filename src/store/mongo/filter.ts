@@ -7,10 +7,10 @@ import { storedText } from './values.ts'
 const BSON_NULL = 10
 
 /** The guard as a filter of classic operators, which also compare the type: texts match texts, numbers match numbers. */
-export function filterOf(guard: Guard): Filter<StoredDocument> {
+export function filterOf({ key, ...guard }: Guard): Filter<StoredDocument> {
   const filter: Record<string, Record<string, unknown>> = {}
   const demand = (path: string, operator: string, operand: unknown) => {
-    const member = storedPath(path)
+    const member = storedPath(path, key)
     filter[member] = { ...filter[member], [operator]: operand }
   }
   // Equality with null would also match documents that lack the member.
@@ -23,10 +23,9 @@ export function filterOf(guard: Guard): Filter<StoredDocument> {
   return filter
 }
 
-/** The path as MongoDB has it. */
-export function storedPath(path: string): string {
-  segmentsOf(path)
-  return path === 'id' ? '_id' : path
+/** The path as MongoDB has it, with the key in the place of `*`. */
+export function storedPath(path: string, key?: string): string {
+  return path === 'id' ? '_id' : segmentsOf(path, key).join('.')
 }
 
 /** The order of a list query; ties go by id in the same direction. */

@@ -11,14 +11,14 @@ export interface Step {
 
 /** The steps of a change, in an order that does not matter. @throws Error when the change means nothing certain */
 export function stepsOf(change: Change, pathOf: PathReader): Step[] {
-  const { set, inc, max, unset } = change
+  const { key, set, inc, max, unset } = change
   const steps: Step[] = []
-  if (unset) for (const path of unset) steps.push({ path: pathOf(path), kind: 'unset', value: undefined })
+  if (unset) for (const path of unset) steps.push({ path: pathOf(path, key), kind: 'unset', value: undefined })
   if (set)
     for (const path of Object.keys(set))
-      steps.push({ path: pathOf(path), kind: 'set', value: storable(path, set[path]) })
-  if (inc) for (const path of Object.keys(inc)) steps.push({ path: pathOf(path), kind: 'inc', value: inc[path] })
-  if (max) for (const path of Object.keys(max)) steps.push({ path: pathOf(path), kind: 'max', value: max[path] })
+      steps.push({ path: pathOf(path, key), kind: 'set', value: storable(path, set[path]) })
+  if (inc) for (const path of Object.keys(inc)) steps.push({ path: pathOf(path, key), kind: 'inc', value: inc[path] })
+  if (max) for (const path of Object.keys(max)) steps.push({ path: pathOf(path, key), kind: 'max', value: max[path] })
   checkNumbers(change)
   checkPaths(steps.map(({ path }) => path))
   return steps

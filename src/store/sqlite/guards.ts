@@ -11,13 +11,13 @@ export interface Condition {
 }
 
 /** The conditions of a guard. @throws Error when a path is malformed */
-export function conditionsOf({ equal, gte, lt, exists }: Guard, pathOf: PathReader): Condition[] {
+export function conditionsOf({ key, equal, gte, lt, exists }: Guard, pathOf: PathReader): Condition[] {
   const conditions: Condition[] = []
   const add = (kind: Condition['kind'], members: Record<string, Scalar>) => {
     for (const path of Object.keys(members)) {
       const operand = members[path]
       if (operand === undefined) throw new Error(`Nothing to compare ${path} with`)
-      conditions.push({ path: pathOf(path), kind, operand })
+      conditions.push({ path: pathOf(path, key), kind, operand })
     }
   }
   if (equal) add('equal', equal)
