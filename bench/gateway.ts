@@ -40,7 +40,7 @@ export interface Installation {
 export async function startGateway({ upstreamUrl, dataDir, mongo, execArgv = [] }: GatewayOptions) {
   const port = await freePort()
   const gateway: BenchProcess = startProcess({
-    script: 'src/server.ts',
+    script: 'src/server.js',
     core: 'measured',
     execArgv,
     env: {

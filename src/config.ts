@@ -66,7 +66,7 @@ export interface Config {
   readonly warnings: readonly string[]
 }
 
-/** Everything that is wrong with the environment, one sentence each; server.ts prints them and stops. */
+/** Everything that is wrong with the environment, one sentence each; serve.ts prints them and stops. */
 export class ConfigError extends Error {
   readonly problems: readonly string[]
   constructor(problems: readonly string[]) {

@@ -39,7 +39,7 @@ export function createBcryptThread(cost = BCRYPT_COST): Bcrypt {
   }
 
   function start(): Worker {
-    const thread = new Worker(new URL('./bcrypt-thread.ts', import.meta.url))
+    const thread = new Worker(new URL('./bcrypt-thread.js', import.meta.url))
     thread.unref()
     thread.on('message', (reply: BcryptReply) => {
       const job = waiting.shift()

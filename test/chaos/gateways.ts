@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import { end, findPort, startScript } from './program.ts'
 
-const SERVER = join(import.meta.dirname, '../../src/server.ts')
+const SERVER = join(import.meta.dirname, '../../src/server.js')
 /** Between the end of a process and its next start, as a supervisor waits. */
 const PAUSE_MS = 100
 const ERROR_LEVEL = 50

@@ -86,7 +86,7 @@ export function readVariables(path: string): Record<string, string> {
   return Object.fromEntries([...lines].map(([, name = '', value = '']) => [name, value]))
 }
 
-/** Seconds that a gateway may need from SIGTERM to its end: the drain, and what server.ts gives the rest. */
+/** Seconds that a gateway may need from SIGTERM to its end: the drain, and what serve.ts gives the rest. */
 export function secondsToEnd(drainSeconds: number): number {
   const closeMs = /const CLOSE_MS = ([\d_]+)/.exec(read('src/serve.ts'))?.[1]?.replaceAll('_', '')
   if (closeMs === undefined) throw new Error('src/serve.ts has no CLOSE_MS')

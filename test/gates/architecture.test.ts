@@ -2,7 +2,7 @@ import t from 'tap'
 import { type Import, type Source, sourcesOf } from './sources.ts'
 
 /** The composition root: the application, the server, and the command line with its commands. */
-const COMPOSITION = /^src\/(app\.ts|serve\.ts|server\.ts|cli\.ts|cli\/[^/]+\.ts)$/
+const COMPOSITION = /^src\/(app\.ts|serve\.ts|server\.js|cli\.ts|cli\/[^/]+\.ts)$/
 /** Ports, rows and shared atoms: what two nouns may have in common. */
 const SHARED = /^src\/([^/]+\.ts|store\/(port|collections|cursor|collect)\.ts|bus\/port\.ts)$/
 

@@ -18,9 +18,9 @@ export interface Import {
   isType: boolean
 }
 
-/** The TypeScript files of a folder. */
+/** The source files of a folder. */
 export function sourcesOf(folder: 'src' | 'plugins' | 'routes' | 'test'): Source[] {
-  return globSync(`${folder}/**/*.ts`, { cwd: ROOT }).map((path) => {
+  return globSync(`${folder}/**/*.{ts,js}`, { cwd: ROOT }).map((path) => {
     const text = readFileSync(join(ROOT, path), 'utf8')
     const code = withoutComments(text)
     return { path, text, code, imports: importsOf(path, code) }

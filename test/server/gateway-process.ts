@@ -32,7 +32,7 @@ export interface GatewayProcess {
 export function startProcess(
   t: Test,
   env: Record<string, string>,
-  command: string[] = ['src/server.ts'],
+  command: string[] = ['src/server.js'],
   cwd = tmpdir()
 ): GatewayProcess {
   const [script = '', ...options] = command

@@ -34,7 +34,7 @@ const migrate = (t: Test, from: Named, to: Named) =>
 async function refusedByGateway(t: Test, { place }: Named): Promise<void> {
   const { dataDir, mongodb } = place
   const env = mongodb ? { MONGODB_URL: mongodb.url, MONGODB_DATABASE_NAME: mongodb.database } : { DATA_DIR: dataDir }
-  for (const command of [['src/server.ts'], ['src/cli.ts', 'verify']]) {
+  for (const command of [['src/server.js'], ['src/cli.ts', 'verify']]) {
     const child = startProcess(t, { PORT: '0', ...env }, command)
     t.equal(await child.exit, 1)
     t.match(child.stderr(), 'a move into this store was not finished')

@@ -46,7 +46,7 @@ t.test('a damaged secret file is named', async (t) => {
 
 t.test('a file .env in the working directory fills in what the environment does not say', async (t) => {
   const cwd = t.testdir({ '.env': 'PORT=not-a-port\nLOG_LEVEL=shout\n' })
-  const refused = startProcess(t, { DATA_DIR: join(cwd, 'data'), LOG_LEVEL: 'info' }, ['src/server.ts'], cwd)
+  const refused = startProcess(t, { DATA_DIR: join(cwd, 'data'), LOG_LEVEL: 'info' }, ['src/server.js'], cwd)
   t.equal(await refused.exit, 1)
   t.match(refused.stderr(), 'PORT')
   t.notMatch(refused.stderr(), 'LOG_LEVEL')

@@ -1,14 +1,20 @@
 import { parentPort } from 'node:worker_threads'
 import { compareSync, hashSync } from 'bcryptjs'
-import type { BcryptJob, BcryptReply } from './bcrypt.ts'
 
-// Entry point of the password thread (bcrypt.ts): one job at a time, so the synchronous calls are the right ones.
-parentPort?.on('message', (job: BcryptJob) => {
+/** @import { BcryptJob, BcryptReply } from './bcrypt.ts' */
+
+// Entry point of the password thread (bcrypt.ts): one job at a time, so the synchronous calls are the right ones. JavaScript,
+// because a thread that reads TypeScript has a compiler of its own in memory.
+parentPort?.on('message', (/** @type {BcryptJob} */ job) => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort?.postMessage(work(job))
 })
 
-function work(job: BcryptJob): BcryptReply {
+/**
+ * @param {BcryptJob} job
+ * @returns {BcryptReply}
+ */
+function work(job) {
   try {
     if (job.kind === 'hash') return { result: hashSync(job.password, job.cost) }
     return { result: compareSync(job.password, job.hash) }
