@@ -130,6 +130,7 @@ function scripted(upstreamUrl: string, name: string, title: string): Candidate {
       const args = [upstreamUrl, String(port)]
       const started: BenchProcess = startProcess({ script: `bench/rivals/${name}.ts`, args, core: 'measured' })
       const listeningMs = await whenListening(started, port)
+      await started.ask('keepCompiled')
       return { ...started, listeningMs, target: { url: `http://127.0.0.1:${port}`, form: 'flowise', tokens: [] } }
     }
   }

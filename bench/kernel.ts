@@ -21,7 +21,8 @@ export function askKernel(pid: number): Ask<Probe> {
       return threads.reduce((sum, thread) => sum + threadMicros(pid, thread), 0)
     },
     rssBytes: async () => residentBytes(),
-    residentBytes
+    residentBytes,
+    keepCompiled() {}
   }
   // Both answer the same questions, one of them from another process.
   return (async (method: keyof Probe) => probe[method]()) as Ask<Probe>
