@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { createLedgerAccounts, type CreditAccounts } from '../src/credits/accounts.ts'
-import { type Bill, createBilling } from '../src/credits/bill.ts'
+import type { Bill } from '../src/credits/bill.ts'
+import { createBilling } from '../src/credits/billing.ts'
 import { ACCOUNTING_BOOK, LEDGER_BOOK } from '../src/credits/book-names.ts'
 import type { Customer } from '../src/credits/accounting-tokens.ts'
 import { within } from '../src/credits/holds.ts'
@@ -86,7 +87,13 @@ export default fp(
       if (exchange.outcome) lifecycle.run(settle(exchange, bill, exchange.outcome))
       else exchange.whenEnded((outcome) => settle(exchange, bill, outcome))
       if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
-      await countRun(exchange)
+      // The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429.
+      if (!(await takePlace(exchange))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+      running.add(exchange)
+      exchange.beforeConcluded(() => {
+        running.delete(exchange)
+        return bus.release(placesOf(exchange), exchange.runId)
+      })
       return bill
     }
 
@@ -102,9 +109,8 @@ export default fp(
 
     async function settle(exchange: Exchange, bill: Bill, { ending, firstAnswerAt }: Outcome): Promise<void> {
       const { startedAt, kept } = exchange
-      const firstAnswer = firstAnswerAt === undefined ? {} : { firstAnswerMs: firstAnswerAt - startedAt }
-      const end = { ending, durationMs: clock.now() - startedAt, ...firstAnswer }
-      const { amounts, later } = await bill.settle(end, kept)
+      const firstAnswerMs = firstAnswerAt === undefined ? undefined : firstAnswerAt - startedAt
+      const { amounts, later } = await bill.settle({ ending, durationMs: clock.now() - startedAt, firstAnswerMs }, kept)
       if (later) lifecycle.run(later.finally(() => unsettled.delete(bill)))
       else unsettled.delete(bill)
       exchange.receipt = amounts
@@ -120,16 +126,6 @@ export default fp(
       const about = { chatflowId: chatflow.id, isStream: kind === 'sse', sessionId, messageId }
       const usage = { ...about, credits: charged, isSuccess: ending === 'completed' && charged > 0 }
       void lifecycle.track(accounting.record(usage, bill.hold, customer))
-    }
-
-    /** The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429. */
-    async function countRun(exchange: Exchange): Promise<void> {
-      if (!(await takePlace(exchange))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
-      running.add(exchange)
-      exchange.beforeConcluded(async () => {
-        running.delete(exchange)
-        await bus.release(placesOf(exchange), exchange.runId)
-      })
     }
 
     function takePlace(exchange: Exchange): Promise<boolean> {

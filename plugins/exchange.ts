@@ -115,9 +115,9 @@ export default fp(
         redaction
       })
       exchanges.set(runId, opened)
-      opened.beforeConcluded(async () => {
+      opened.beforeConcluded(() => {
         exchanges.delete(runId)
-        await app.bus.release(sessionLease(sessionId), runId)
+        return app.bus.release(sessionLease(sessionId), runId)
       })
       if (keyedRun) app.keepKey(opened, keyedRun, (outcome) => keptResult(opened, outcome))
       request.exchange = opened

@@ -1,12 +1,11 @@
 import type { Clock } from '../clock.ts'
 import { repeat } from '../repeat.ts'
-import type { ChatflowRow } from '../store/collections.ts'
-import type { Holds } from './holds.ts'
-import type { Hold, Settlement } from './ledger.ts'
-import { decideMoney, type Ending } from './outcome.ts'
-import { costOfTokens, type Price, sizeOfHold, type Tokens } from './pricing.ts'
 import type { Meta } from './hold-writes.ts'
-import { beginningOf, endOf, type RunEnd, type RunKey, type RunNames } from './run-meta.ts'
+import type { Holds } from './holds.ts'
+import type { Hold } from './ledger.ts'
+import { decideMoney, type Ending, type Money } from './outcome.ts'
+import { costOfTokens, type Price, type Tokens } from './pricing.ts'
+import { endOf, type RunEnd } from './run-meta.ts'
 
 /** What of the answer so far the cost depends on. */
 export interface Produced {
@@ -53,31 +52,6 @@ export interface Kept {
   readonly durable: Promise<void>
 }
 
-export interface BilledRun extends RunNames {
-  runId: string
-  userId: string
-  transcript: Produced
-}
-
-/** Where the money of a run is, and what it came with. */
-export interface Payer {
-  readonly holds: Holds
-  readonly key: RunKey | null
-}
-
-export interface BillingOptions {
-  clock: Clock
-  /** Makes the user's account if need be; asked once per user. */
-  openAccount: (userId: string) => Promise<unknown>
-  /** What costs are rounded up to, micro-credits. */
-  unitMicro: number
-  /** Flat price of chatflows without one, micro-credits. */
-  priceMicro: number
-  onRetry: (error: unknown, rid: string) => void
-  /** Told of the end of a run that has no entry; perhaps more than once. */
-  onFreeEnd: (run: FreeEnd) => void
-}
-
 /** A run that cost nothing, and has no entry for that reason. */
 export interface FreeEnd {
   readonly rid: string
@@ -86,157 +60,157 @@ export interface FreeEnd {
   readonly meta: Meta
 }
 
-const REMEMBERED_COSTS = 200
-const REMEMBERED_CHATFLOWS = 10_000
+/** What bills have in common. */
+export interface BillRules {
+  clock: Clock
+  /** What costs are rounded up to, micro-credits. */
+  unitMicro: number
+  onRetry: (error: unknown, rid: string) => void
+  /** Told of the end of a run that has no entry; perhaps more than once. */
+  onFreeEnd: (run: FreeEnd) => void
+  /** Told what metered runs cost. */
+  onCost: (chatflowId: string, costMicro: number) => void
+}
+
+/** One run, as far as its money is concerned. */
+export interface Billed {
+  hold: Hold
+  price: Price
+  /** Where its hold is. */
+  holds: Holds
+  produced: Produced
+  /** What its entries tell of it from the beginning. */
+  meta: Meta
+}
+
 /** Without a count from the model, four characters are taken for a token. */
 const CHARACTERS_PER_TOKEN = 4
 const GROW_AT = 0.8
 const GROW_BY = [1 / 2, 1 / 8, 1 / 32]
 const RETRY_DELAYS_MS = [100, 500, 1000, 2000, 5000, 10_000, 15_000, 20_000]
 
-/** Opens bills: the hold before a prediction, the settlement after it. */
-export function createBilling(options: BillingOptions) {
-  const { clock, openAccount, unitMicro, priceMicro, onRetry, onFreeEnd } = options
-  const recentCosts = new Map<string, number[]>()
-  const opened = new Set<string>()
+/** The bill of a run whose credits are held. */
+export function createBill(run: Billed, rules: BillRules): Bill {
+  return new OpenBill(run, rules)
+}
 
-  return {
-    /**
-     * Holds what the prediction may cost.
-     * @throws insufficient_credits, account_frozen, too_many_predictions; with an accounting service also
-     * accounting_unavailable, token_expired
-     */
-    async open(run: BilledRun, chatflow: ChatflowRow, { holds, key }: Payer): Promise<Bill> {
-      const price = priceOf(chatflow, priceMicro)
-      const amountMicro = whole(sizeOfHold(price, recentCosts.get(chatflow.id) ?? []))
-      const { runId: rid, userId: accountId } = run
-      const meta = beginningOf(run, key, price)
-      const request = { rid, accountId, chatflowId: chatflow.id, amountMicro, meta }
-      if (!opened.has(accountId)) await openOnce(accountId)
-      const hold = amountMicro === 0 ? await holds.free(request) : await holds.reserve(request)
-      return createBill(hold, price, { holds, produced: run.transcript, meta })
+/** These micro-credits in whole units. */
+export function whole(micro: number, unitMicro: number): number {
+  return Math.ceil(micro / unitMicro) * unitMicro
+}
+
+/** A class, because each prediction has one and its methods are the same for all. */
+class OpenBill implements Bill {
+  hold: Hold
+  readonly isMetered: boolean
+  readonly #run: Billed
+  readonly #rules: BillRules
+  #growing: Promise<boolean> | undefined
+
+  constructor(run: Billed, rules: BillRules) {
+    this.hold = run.hold
+    this.isMetered = run.price.kind === 'metered' && run.hold.amountMicro > 0
+    this.#run = run
+    this.#rules = rules
+  }
+
+  isShort(): boolean {
+    return this.#growing === undefined && this.#usedMicro() >= this.hold.amountMicro * GROW_AT
+  }
+
+  grow(): Promise<boolean> {
+    this.#growing ??= this.#extend().finally(() => {
+      this.#growing = undefined
+    })
+    return this.#growing
+  }
+
+  async renew(kept: Kept | undefined): Promise<void> {
+    if (this.hold.amountMicro === 0) return
+    const used = Math.min(this.#usedMicro(), this.hold.amountMicro)
+    const isKept = used > 0 && (await isDone(kept?.keep()))
+    await this.#run.holds.heartbeat(this.hold, isKept ? used : 0)
+  }
+
+  async settle(end: RunEnd, kept: Kept | undefined): Promise<Settled> {
+    try {
+      // Where a hold may have to grow first, the charge is asked for in a later turn than the answer.
+      if (kept) await (this.#run.price.kind === 'flat' ? kept.ahead : kept.first)
+      return { amounts: await this.#settleOnce(end) }
+    } catch (error) {
+      return { amounts: this.#estimate(end.ending), later: this.#settleLater(end, kept, error) }
     }
   }
 
-  function whole(micro: number): number {
-    return Math.ceil(micro / unitMicro) * unitMicro
+  /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
+  async #settleLater(end: RunEnd, kept: Kept | undefined, error: unknown): Promise<void> {
+    const { clock, onRetry } = this.#rules
+    await kept?.durable
+    await repeat(() => this.#settleOnce(end), error, {
+      clock,
+      pausesMs: RETRY_DELAYS_MS,
+      onRetry: (failure) => onRetry(failure, this.hold.rid)
+    })
   }
 
-  async function openOnce(accountId: string): Promise<void> {
-    await openAccount(accountId)
-    if (opened.size >= REMEMBERED_CHATFLOWS) opened.clear()
-    opened.add(accountId)
+  async #settleOnce(end: RunEnd): Promise<Amounts> {
+    // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
+    if (this.#growing) await this.#growing.catch(() => false)
+    const { price, holds, produced } = this.#run
+    const money = this.#money(end.ending)
+    const isEstimated = money.action === 'settle' && money.isEstimated
+    const meta = endOf(this.#run.meta, end, isEstimated ? this.#estimatedTokens() : produced.usage)
+    if (money.action === 'settle') meta['isEstimated'] = isEstimated
+    if (this.hold.amountMicro === 0 && end.ending !== 'refused') this.#rules.onFreeEnd({ ...this.hold, meta })
+    if (money.action === 'void') return holds.void(this.hold, meta)
+    const { costMicro } = money
+    if (price.kind === 'metered') {
+      if (costMicro > this.hold.amountMicro)
+        this.hold = (await holds.extend(this.hold, costMicro - this.hold.amountMicro)) ?? this.hold
+      this.#rules.onCost(this.hold.chatflowId, costMicro)
+    }
+    return holds.settle(this.hold, costMicro, meta)
   }
 
-  function createBill(initial: Hold, price: Price, parts: { holds: Holds; produced: Produced; meta: Meta }): Bill {
-    const { holds, produced } = parts
-    let hold = initial
-    let growing: Promise<boolean> | undefined
-
-    return {
-      get hold() {
-        return hold
-      },
-      isMetered: price.kind === 'metered' && initial.amountMicro > 0,
-      isShort: () => growing === undefined && usedMicro() >= hold.amountMicro * GROW_AT,
-      grow() {
-        growing ??= extend().finally(() => {
-          growing = undefined
-        })
-        return growing
-      },
-      async renew(kept) {
-        if (hold.amountMicro === 0) return
-        const used = Math.min(usedMicro(), hold.amountMicro)
-        const isKept = used > 0 && (await isDone(kept?.keep()))
-        await holds.heartbeat(hold, isKept ? used : 0)
-      },
-      async settle(end, kept) {
-        try {
-          // Where a hold may have to grow first, the charge is asked for in a later turn than the answer.
-          if (kept) await (price.kind === 'flat' ? kept.ahead : kept.first)
-          return { amounts: await settleOnce(end) }
-        } catch (error) {
-          return { amounts: estimate(end.ending), later: settleLater(end, kept, error) }
-        }
-      }
-    }
-
-    function usedMicro(): number {
-      if (price.kind === 'flat') return produced.hasOutput ? whole(price.amountMicro) : 0
-      return produced.hasOutput ? whole(costOfTokens(price, produced.usage ?? estimatedTokens())) : 0
-    }
-
-    function estimatedTokens(): Tokens {
-      const output = Math.ceil(produced.text.length / CHARACTERS_PER_TOKEN)
-      return { output, total: output }
-    }
-
-    function money(ending: Ending) {
-      const { hasOutput, usage } = produced
-      const decided = decideMoney(ending, {
-        hasOutput,
-        usedMicro: usedMicro(),
-        price,
-        ...(usage && { tokens: usage })
-      })
-      return decided.action === 'void' ? decided : { ...decided, costMicro: whole(decided.costMicro) }
-    }
-
-    /** Asks for half as much again, then for less and less: the last credits of an account are good for something too. */
-    async function extend(): Promise<boolean> {
-      for (const part of GROW_BY) {
-        const more = await holds.extend(hold, whole(Math.max(1, hold.amountMicro * part)))
-        if (!more) continue
-        hold = more
-        return true
-      }
-      // A refusal matters only when what is held no longer covers what was delivered.
-      return usedMicro() < hold.amountMicro
-    }
-
-    async function settleOnce(end: RunEnd): Promise<Amounts> {
-      // An extension knows its own write by being the only one: two at once would each take the other's for theirs.
-      if (growing) await growing.catch(() => false)
-      const decided = money(end.ending)
-      const isEstimated = decided.action === 'settle' && decided.isEstimated
-      const used = isEstimated ? estimatedTokens() : produced.usage
-      const meta = { ...parts.meta, ...endOf(end, used), ...(isEstimated && { isEstimated }) }
-      if (hold.amountMicro === 0 && end.ending !== 'refused') onFreeEnd({ ...hold, meta })
-      if (decided.action === 'void') return toAmounts(await holds.void(hold, meta))
-      if (price.kind === 'metered' && decided.costMicro > hold.amountMicro) {
-        const more = await holds.extend(hold, decided.costMicro - hold.amountMicro)
-        if (more) hold = more
-      }
-      if (price.kind === 'metered') remember(hold.chatflowId, decided.costMicro)
-      return toAmounts(await holds.settle(hold, decided.costMicro, { ...meta, isEstimated }))
-    }
-
-    /** The store failed when the answer was there already: the charge is repeated, never doubled (settle is idempotent). */
-    async function settleLater(end: RunEnd, kept: Kept | undefined, error: unknown): Promise<void> {
-      await kept?.durable
-      await repeat(() => settleOnce(end), error, {
-        clock,
-        pausesMs: RETRY_DELAYS_MS,
-        onRetry: (failure) => onRetry(failure, hold.rid)
-      })
-    }
-
-    function estimate(ending: Ending): Amounts {
-      const decided = money(ending)
-      return {
-        chargedMicro: decided.action === 'void' ? 0 : Math.min(decided.costMicro, hold.amountMicro),
-        availableMicro: undefined
-      }
-    }
+  #estimate(ending: Ending): Amounts {
+    const money = this.#money(ending)
+    const chargedMicro = money.action === 'void' ? 0 : Math.min(money.costMicro, this.hold.amountMicro)
+    return { chargedMicro, availableMicro: undefined }
   }
 
-  function remember(chatflowId: string, costMicro: number): void {
-    const costs = recentCosts.get(chatflowId) ?? []
-    if (costs.length >= REMEMBERED_COSTS) costs.shift()
-    costs.push(costMicro)
-    if (recentCosts.size >= REMEMBERED_CHATFLOWS) recentCosts.clear()
-    recentCosts.set(chatflowId, costs)
+  #money(ending: Ending): Money {
+    const { price, produced } = this.#run
+    const { hasOutput, usage: tokens } = produced
+    const money = decideMoney(ending, { hasOutput, usedMicro: this.#usedMicro(), price, tokens })
+    return money.action === 'void' ? money : { ...money, costMicro: this.#whole(money.costMicro) }
+  }
+
+  #usedMicro(): number {
+    const { price, produced } = this.#run
+    if (!produced.hasOutput) return 0
+    if (price.kind === 'flat') return this.#whole(price.amountMicro)
+    return this.#whole(costOfTokens(price, produced.usage ?? this.#estimatedTokens()))
+  }
+
+  #estimatedTokens(): Tokens {
+    const output = Math.ceil(this.#run.produced.text.length / CHARACTERS_PER_TOKEN)
+    return { output, total: output }
+  }
+
+  /** Asks for half as much again, then for less and less: the last credits of an account are good for something too. */
+  async #extend(): Promise<boolean> {
+    for (const part of GROW_BY) {
+      const more = await this.#run.holds.extend(this.hold, this.#whole(Math.max(1, this.hold.amountMicro * part)))
+      if (!more) continue
+      this.hold = more
+      return true
+    }
+    // A refusal matters only when what is held no longer covers what was delivered.
+    return this.#usedMicro() < this.hold.amountMicro
+  }
+
+  #whole(micro: number): number {
+    return whole(micro, this.#rules.unitMicro)
   }
 }
 
@@ -247,13 +221,4 @@ async function isDone(work: Promise<void> | undefined): Promise<boolean> {
   } catch {
     return false
   }
-}
-
-function toAmounts({ chargedMicro, availableMicro }: Settlement): Amounts {
-  return { chargedMicro, availableMicro }
-}
-
-function priceOf(chatflow: ChatflowRow, defaultMicro: number): Price {
-  if (!chatflow.metered) return { kind: 'flat', amountMicro: chatflow.priceMicro ?? defaultMicro }
-  return { kind: 'metered', ...chatflow.metered }
 }

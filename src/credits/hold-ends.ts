@@ -3,7 +3,7 @@ import { pagesOf } from '../store/collect.ts'
 import type { HoldState, LedgerEntryRow } from '../store/collections.ts'
 import type { Collection, Document } from '../store/port.ts'
 import { type Hold, issue, requireAmount } from './hold.ts'
-import { type closingOf, type Meta, outcomeId, reservationId } from './hold-writes.ts'
+import { type Closing, type closingOf, type HeldAmount, type Meta, outcomeId, reservationId } from './hold-writes.ts'
 import { persist } from './persist.ts'
 
 export interface Settlement {
@@ -69,25 +69,32 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
 
   async function close(hold: Hold, costMicro: number, meta: Meta): Promise<Settlement> {
     requireAmount(costMicro)
-    const entryId = outcomeId(hold)
     if (hold.amountMicro === 0) return settlement(await accounts.get(hold.accountId), 0, null)
-    let amountMicro = hold.amountMicro
-    let gone: string[] = []
-    return persist(clock, async (isRepeated) => {
-      if (isRepeated) {
-        const account = await accounts.get(hold.accountId)
-        const state = account && stateOf(account, hold)
-        if (!state) return settled(hold, entryId)
-        amountMicro = state.amount
-        gone = goneOf(account, hold)
-      }
-      const write = book.closingOf({ ...hold, amountMicro }, costMicro, { meta, now: clock.now(), gone })
-      const account = await accounts.updated(hold.accountId, write.guard, write.change, write.append)
-      return account && settlement(account, write.capturedMicro, entryId)
-    })
+    return await persist(clock, (isRepeated) => tryToClose(hold, costMicro, meta, isRepeated))
   }
 
-  async function settled(hold: Hold, entryId: string): Promise<Settlement> {
+  async function tryToClose(
+    hold: Hold,
+    costMicro: number,
+    meta: Meta,
+    isRepeated: boolean
+  ): Promise<Settlement | undefined> {
+    const closing: Closing = { meta, now: clock.now() }
+    let held: HeldAmount = hold
+    if (isRepeated) {
+      const account = await accounts.get(hold.accountId)
+      const state = account && stateOf(account, hold)
+      if (!state) return await settled(hold)
+      held = { ...hold, amountMicro: state.amount }
+      closing.gone = goneOf(account, hold)
+    }
+    const { guard, change, append, capturedMicro } = book.closingOf(held, costMicro, closing)
+    const account = await accounts.updated(hold.accountId, guard, change, append)
+    return account && settlement(account, capturedMicro, outcomeId(hold))
+  }
+
+  async function settled(hold: Hold): Promise<Settlement> {
+    const entryId = outcomeId(hold)
     const entry = await entries.get(entryId)
     if (!entry) throw new Error(`Hold ${hold.rid}:${hold.attempt} is gone without an outcome`)
     return settlement(await accounts.get(hold.accountId), -entry.delta, entryId)

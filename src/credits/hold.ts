@@ -8,8 +8,8 @@ export interface Hold extends HeldAmount {
 }
 
 /** For the books alone: the hold behind an amount that has been written down, or of a run that is free. */
-export function issue(held: HeldAmount): Hold {
-  return { ...held, [issued]: true }
+export function issue({ rid, attempt, accountId, chatflowId, amountMicro, limits }: HeldAmount): Hold {
+  return { rid, attempt, accountId, chatflowId, amountMicro, limits, [issued]: true }
 }
 
 /** @throws Error for anything but a safe integer of at least 0 */

@@ -42,6 +42,8 @@ export interface HoldsOptions {
   leaseMs: number
 }
 
+const NO_LIMITS: readonly string[] = Object.freeze([])
+
 /** The same holds, each of which must find room in these counters of its account too. */
 export function within(holds: Holds, limits: readonly string[]): Holds {
   return { ...holds, reserve: (reservation) => holds.reserve({ ...reservation, limits }) }
@@ -58,31 +60,33 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
   }
 
   async function reserve(reservation: Reservation): Promise<Hold> {
-    const { rid, accountId, chatflowId, amountMicro, limits = [], meta = {} } = reservation
-    requireAmount(amountMicro)
-    if (amountMicro === 0) return free({ rid, accountId, chatflowId })
-    const run = { rid, accountId, chatflowId, limits }
-    return persist(clock, async (isRepeated) => {
-      if (isRepeated) {
-        const account = await accounts.get(accountId)
-        if (!account) throw new AppError('user_not_found')
-        const landed = account.holds[rid]
-        if (landed) return issue({ ...run, attempt: landed.attempt, amountMicro: landed.amount })
-        const refusal = refusalOf(account, { amountMicro, limits, maxHolds })
-        if (refusal) throw refusal
-      }
-      // A new attempt for each write: one whose answer was lost may land late, and nobody must take it for this one.
-      const attempt = ids.run()
-      const write = reservationOf({ ...run, attempt, amountMicro }, { maxHolds, meta, now: clock.now(), leaseMs })
-      const isHeld = await accounts.update(accountId, write.guard, write.change, write.append)
-      return isHeld ? issue({ ...run, attempt, amountMicro }) : undefined
-    })
+    requireAmount(reservation.amountMicro)
+    return await (reservation.amountMicro === 0
+      ? free(reservation)
+      : persist(clock, (isRepeated) => tryToReserve(reservation, isRepeated)))
+  }
+
+  async function tryToReserve(reservation: Reservation, isRepeated: boolean): Promise<Hold | undefined> {
+    const { rid, accountId, chatflowId, amountMicro, limits = NO_LIMITS, meta = {} } = reservation
+    if (isRepeated) {
+      const account = await accounts.get(accountId)
+      if (!account) throw new AppError('user_not_found')
+      const landed = account.holds[rid]
+      if (landed)
+        return issue({ rid, accountId, chatflowId, limits, attempt: landed.attempt, amountMicro: landed.amount })
+      const refusal = refusalOf(account, { amountMicro, limits, maxHolds })
+      if (refusal) throw refusal
+    }
+    // A new attempt for each write: one whose answer was lost may land late, and nobody must take it for this one.
+    const hold = issue({ rid, accountId, chatflowId, limits, attempt: ids.run(), amountMicro })
+    const { guard, change, append } = reservationOf(hold, { maxHolds, meta, now: clock.now(), leaseMs })
+    return (await accounts.update(accountId, guard, change, append)) ? hold : undefined
   }
 
   async function free({ rid, accountId, chatflowId }: RunOf): Promise<Hold> {
     const account = await accounts.get(accountId)
     if (account?.status === 'frozen') throw new AppError('account_frozen')
-    return issue({ rid, accountId, chatflowId, amountMicro: 0, attempt: ids.run(), limits: [] })
+    return issue({ rid, accountId, chatflowId, amountMicro: 0, attempt: ids.run(), limits: NO_LIMITS })
   }
 
   async function extend(hold: Hold, addMicro: number): Promise<Hold | undefined> {

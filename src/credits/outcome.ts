@@ -21,7 +21,7 @@ export interface Facts {
   /** Used so far by the run's own count; for a flat price all of it or nothing. */
   readonly usedMicro: number
   /** Tokens as reported by the flow; absent when it reported none. */
-  readonly tokens?: Tokens
+  readonly tokens?: Tokens | undefined
   readonly price: Price
 }
 

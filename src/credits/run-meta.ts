@@ -23,33 +23,33 @@ export interface RunEnd {
   readonly ending: Ending
   readonly durationMs: number
   /** From the start; absent when nothing arrived. */
-  readonly firstAnswerMs?: number
+  readonly firstAnswerMs?: number | undefined
 }
 
 /** What the entry that a run begins with tells; if the run expires, that is all there will be. */
-export function beginningOf(names: RunNames, key: RunKey | null, price: Price): Meta {
-  const { sessionId, messageId, purpose } = names
-  return {
-    sessionId: sessionId === '' ? null : sessionId,
-    messageId,
-    ...(purpose && { purpose }),
-    ...(key && { keyId: key.keyId }),
-    ...(key && key.visitorId !== null && { visitorId: key.visitorId }),
-    ...(price.kind === 'metered' && { per1kTokensMicro: price.per1kTokensMicro }),
-    ...(price.kind === 'metered' &&
-      price.per1kOutputMicro !== undefined && { per1kOutputMicro: price.per1kOutputMicro })
-  }
+export function beginningOf({ sessionId, messageId, purpose }: RunNames, key: RunKey | null, price: Price): Meta {
+  const meta: Meta = { sessionId: sessionId === '' ? null : sessionId, messageId }
+  if (purpose) meta['purpose'] = purpose
+  if (key) meta['keyId'] = key.keyId
+  if (key && key.visitorId !== null) meta['visitorId'] = key.visitorId
+  if (price.kind === 'flat') return meta
+  meta['per1kTokensMicro'] = price.per1kTokensMicro
+  if (price.per1kOutputMicro !== undefined) meta['per1kOutputMicro'] = price.per1kOutputMicro
+  return meta
 }
 
-/** What the entry of its end adds. Information, not money: no sum is made of it but in reports. */
-export function endOf({ ending, durationMs, firstAnswerMs }: RunEnd, tokens: Tokens | undefined): Meta {
-  return {
-    ending,
-    durationMs,
-    ...(firstAnswerMs !== undefined && { firstAnswerMs }),
-    ...(tokens && { totalTokens: tokens.total }),
-    ...(tokens?.input !== undefined && { inputTokens: tokens.input }),
-    ...(tokens?.output !== undefined && { outputTokens: tokens.output }),
-    ...(tokens?.modelCost !== undefined && { modelCost: tokens.modelCost })
-  }
+/** The same for the entry of its end. What that adds is information, not money: no sum is made of it but in reports. */
+export function endOf(
+  beginning: Meta,
+  { ending, durationMs, firstAnswerMs }: RunEnd,
+  tokens: Tokens | undefined
+): Meta {
+  const meta: Meta = { ...beginning, ending, durationMs }
+  if (firstAnswerMs !== undefined) meta['firstAnswerMs'] = firstAnswerMs
+  if (!tokens) return meta
+  meta['totalTokens'] = tokens.total
+  if (tokens.input !== undefined) meta['inputTokens'] = tokens.input
+  if (tokens.output !== undefined) meta['outputTokens'] = tokens.output
+  if (tokens.modelCost !== undefined) meta['modelCost'] = tokens.modelCost
+  return meta
 }
