@@ -4,10 +4,9 @@ import { persist } from '../src/credits/persist.ts'
 import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
-import type { FilePart } from '../src/flowise/request.ts'
+import type { FilePart, PredictionRequest } from '../src/flowise/request.ts'
 import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
-import type { History } from '../src/history/history.ts'
 import { createKeeper } from '../src/history/keeper.ts'
 import { repeat } from '../src/repeat.ts'
 import type { SessionRow } from '../src/store/collections.ts'
@@ -39,6 +38,7 @@ const HISTORY_RETRIES_MS = [200, 1000, 5000, 15_000, 30_000]
 /** Step 8 of a prediction: the pre-check, the question in the history, Flowise, and the answer in the history. */
 export default fp(
   async function prediction(app: FastifyInstance) {
+    const { clock } = app
     const { firstByteTimeoutMs, idleTimeoutMs, deadlineMs, maxAnswerBytes } = app.config.flowise
 
     app.decorate('startPrediction', async function startPrediction(request, output) {
@@ -47,29 +47,28 @@ export default fp(
         throw new AppError('internal_error', { detail: 'startPrediction ran too early' })
       app.metrics.predictionStarted(exchange.kind)
       exchange.whenEnded(async (outcome) => observe(exchange, outcome))
-      const opened = exchange.outcome ? undefined : await open(request, exchange, asked.shown)
-      const session = opened?.session
-      const streaming = session !== undefined && asked.wantsStream && (await canStream(exchange))
+      const opened = exchange.outcome ? undefined : await open(request, exchange, asked)
+      const streaming = opened !== undefined && asked.wantsStream && (await canStream(exchange))
       // The client may have left at any step; what never reaches Flowise ends here.
-      if (opened === undefined || session === undefined || exchange.outcome)
-        return { concluded: concluded(exchange), resume() {} }
+      if (opened === undefined || exchange.outcome) return { concluded: concluded(exchange), resume: nothing }
+      const { upstream } = opened.session
       const { resume } = start({
         exchange,
         hold: bill.hold,
         client: app.flowise,
-        clock: app.clock,
+        clock,
         limits: { firstByteTimeoutMs, idleTimeoutMs, deadlineMs, maxAnswerBytes },
         body: buildPredictionBody({
           ...asked,
           question: asked.question === '' ? undefined : asked.question,
-          chatId: session.upstream.chatId,
-          sessionId: session.upstream.sessionId,
+          chatId: upstream.chatId,
+          sessionId: upstream.sessionId,
           streaming,
           overrideAllow: exchange.chatflow.overrideAllow ?? []
         }),
         files: opened.files,
         filesAs: asked.filesAs,
-        chatId: session.upstream.chatId,
+        chatId: upstream.chatId,
         clientAddress: request.ip,
         ...(output ? { output } : {}),
         track: (work) => void app.lifecycle.track(work)
@@ -83,38 +82,50 @@ export default fp(
         return startRun(options)
       } catch (error) {
         options.exchange.end({ ending: 'failed_before_output', code: 'internal_error', cause: error, isClean: true })
-        return { resume() {} }
+        return { resume: nothing }
       }
     }
 
     /** Stores the files, the session and the question; a store that fails now ends the prediction before Flowise hears of it. */
-    async function open(request: FastifyRequest, exchange: Exchange, question: string): Promise<Opened> {
-      const { attachments } = request
+    async function open(request: FastifyRequest, exchange: Exchange, asked: PredictionRequest): Promise<Opened> {
       const userMessageId = app.ids.ordered()
-      // What a message names is there before it.
-      const opening = attachments?.open() ?? Promise.resolve([])
-      const begun = opening.then(() =>
-        app.history.begin({
-          session: request.session ?? undefined,
-          sessionId: exchange.sessionId,
-          userId: exchange.userId,
-          chatflowId: exchange.chatflow.id,
-          messageId: userMessageId,
-          question,
-          ...(attachments ? { fileIds: attachments.rows.map(({ id }) => id) } : {}),
-          upstream: nextUpstreamIds(request.session, app.ids.uuid),
-          isNamed: request.prediction?.sessionId !== undefined,
-          now: app.clock.now()
-        })
-      )
+      const begun = begin(request, exchange, { messageId: userMessageId, asked })
       keepHistory(exchange, begun, userMessageId)
-      const stored = await begun.catch((error: unknown) => giveUp(exchange, error))
-      const session =
-        stored?.session ?? (await giveUp(exchange, new AppError('session_busy', { retryAfterSeconds: 1 })))
-      await attachments?.keep().catch((cause: unknown) => {
-        exchange.end({ ending: 'failed_before_output', code: 'store_unavailable', cause, isClean: true })
+      try {
+        const opened = await begun
+        if (!opened) throw new AppError('session_busy', { retryAfterSeconds: 1 })
+        await request.attachments?.keep().catch((cause: unknown) => {
+          exchange.end({ ending: 'failed_before_output', code: 'store_unavailable', cause, isClean: true })
+        })
+        return opened
+      } catch (error) {
+        exchange.end({ ending: 'refused', isClean: true })
+        await exchange.concluded
+        throw error
+      }
+    }
+
+    /** Undefined when somebody else has written to the session since it was read. */
+    async function begin(
+      { session, attachments }: FastifyRequest,
+      { sessionId, userId, chatflow }: Exchange,
+      { messageId, asked }: { messageId: string; asked: PredictionRequest }
+    ): Promise<Opened | undefined> {
+      // What a message names is there before it.
+      const files = attachments ? await attachments.open() : []
+      const begun = await app.history.begin({
+        session: session ?? undefined,
+        sessionId,
+        userId,
+        chatflowId: chatflow.id,
+        messageId,
+        question: asked.shown,
+        fileIds: attachments?.rows.map(({ id }) => id),
+        upstream: nextUpstreamIds(session, app.ids.uuid),
+        isNamed: asked.sessionId !== undefined,
+        now: clock.now()
       })
-      return { session, files: await opening }
+      return begun && { session: begun.session, files }
     }
 
     /** Flowise never answers a streamed call of a flow it does not know, so it is asked about the flow first. */
@@ -130,35 +141,25 @@ export default fp(
       }
     }
 
-    async function giveUp(exchange: Exchange, error: unknown): Promise<never> {
-      exchange.end({ ending: 'refused', isClean: true })
-      await exchange.concluded
-      throw error
-    }
-
     /** Before the question is stored: a session must not be free again while that write is under way. */
-    function keepHistory(exchange: Exchange, begun: ReturnType<History['begin']>, userMessageId: string): void {
-      const started = begun.then(
-        (done) => done?.session,
-        () => undefined
-      )
+    function keepHistory(exchange: Exchange, begun: Promise<Opened | undefined>, userMessageId: string): void {
+      const started = begun.then((opened) => opened?.session, nothing)
       const keeper = createKeeper({
         async storePart(part) {
           const session = await started
-          if (session) await app.history.answerSoFar({ ...answerOf(exchange), session, part })
+          if (session) await app.history.answerSoFar({ ...answerOf(exchange, session), part })
         },
         isInOrder: app.store.commitsInOrder
       })
       exchange.kept = keeper
       exchange.whenEnded(async function storeAnswer(outcome) {
         const session = await started
-        const store = async () => {
-          if (session) await persist(app.clock, () => write(exchange, outcome, session, userMessageId))
-        }
+        const store = (): Promise<unknown> =>
+          session ? persist(clock, () => write(exchange, outcome, session, userMessageId)) : Promise.resolve()
         // The answer has been delivered: storing it is repeated in the background, and the client does not wait.
         await keeper.finish(store, (error) => {
           app.log.error({ err: error, request_id: exchange.requestId }, 'answer not stored yet')
-          const later = repeat(store, error, { clock: app.clock, pausesMs: HISTORY_RETRIES_MS })
+          const later = repeat(store, error, { clock, pausesMs: HISTORY_RETRIES_MS })
           app.lifecycle.run(later)
           return later
         })
@@ -166,7 +167,7 @@ export default fp(
     }
 
     /** False when the session was deleted meanwhile. */
-    async function write(exchange: Exchange, outcome: Outcome, session: SessionRow, userMessageId: string) {
+    function write(exchange: Exchange, outcome: Outcome, session: SessionRow, userMessageId: string): Promise<boolean> {
       const { transcript } = exchange
       const { isClean, ending, code } = outcome
       const hasAnswer =
@@ -174,23 +175,14 @@ export default fp(
       const status = ending === 'completed' ? 'complete' : 'incomplete'
       const upstreamId = transcript.chatMessageId ?? outcome.answer?.chatMessageId
       if (hasAnswer || ending === 'completed')
-        return app.history.answer({ ...answerOf(exchange), session, status, isClean, code, upstreamId })
-      await app.history.failed({ session, userMessageId, isClean })
-      return true
+        return app.history.answer({ ...answerOf(exchange, session), status, isClean, code, upstreamId })
+      return app.history.failed({ session, userMessageId, isClean }).then(() => true)
     }
 
     /** What has been delivered, as an answer that is not complete. */
-    function answerOf({ transcript, messageId }: Exchange) {
-      const { text, data, isDataOmitted, isTruncated } = transcript
-      return {
-        messageId,
-        text,
-        status: 'incomplete' as const,
-        ...(data ? { data } : {}),
-        ...(isDataOmitted ? { dataOmitted: true } : {}),
-        ...(isTruncated ? { truncated: true } : {}),
-        now: app.clock.now()
-      }
+    function answerOf({ transcript, messageId }: Exchange, session: SessionRow) {
+      const { text, data, isDataOmitted: dataOmitted, isTruncated: truncated } = transcript
+      return { session, messageId, text, status: 'incomplete' as const, data, dataOmitted, truncated, now: clock.now() }
     }
 
     function observe(exchange: Exchange, { ending, code, cause, firstAnswerAt }: Outcome): void {
@@ -198,7 +190,7 @@ export default fp(
       app.metrics.predictionEnded({
         kind,
         ending,
-        seconds: (app.clock.now() - startedAt) / 1000,
+        seconds: (clock.now() - startedAt) / 1000,
         ...(firstAnswerAt === undefined ? {} : { firstEventSeconds: (firstAnswerAt - startedAt) / 1000 }),
         ...(transcript.usage === undefined ? {} : { usage: transcript.usage })
       })
@@ -221,3 +213,5 @@ async function concluded(exchange: Exchange): Promise<Outcome> {
   await exchange.concluded
   return outcome
 }
+
+function nothing(): undefined {}

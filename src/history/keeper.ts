@@ -12,7 +12,7 @@ export interface Keeper {
   /** Resolves when the whole answer is stored, by whichever try. */
   readonly durable: Promise<void>
   /** Stores the whole by `store`, or else by `storeLater`; resolves after the first try. */
-  finish(store: () => Promise<void>, storeLater: (error: unknown) => Promise<void>): Promise<void>
+  finish(store: () => Promise<unknown>, storeLater: (error: unknown) => Promise<void>): Promise<void>
 }
 
 export interface KeeperOptions {
@@ -22,54 +22,71 @@ export interface KeeperOptions {
   isInOrder: boolean
 }
 
-/** Keeps one answer. */
-export function createKeeper({ storePart, isInOrder }: KeeperOptions): Keeper {
-  const first = Promise.withResolvers<void>()
-  const ahead = Promise.withResolvers<void>()
-  const durable = Promise.withResolvers<void>()
-  let storing: Promise<void> | undefined
-  let part = 0
-  let isFinishing = false
-  let isDurable = false
-  // Whoever does not ask must not be told by an unhandled rejection.
-  first.promise.catch(() => {})
-  ahead.promise.catch(() => {})
-  durable.promise.catch(() => {})
+/** How the first try to store the whole went. */
+interface Tried {
+  first: Promise<unknown>
+  /** Whether what is asked for from now on comes behind it anyway. */
+  isAhead: boolean
+}
 
-  async function storeOnce(store: () => Promise<void>): Promise<void> {
-    const tried = store()
-    first.resolve(tried)
-    // The whole in the place of a part takes a look first, and its write comes later.
-    ahead.resolve(isInOrder && part === 0 ? undefined : tried)
-    await tried
-    isDurable = true
+/** Keeps one answer. */
+export function createKeeper(options: KeeperOptions): Keeper {
+  return new AnswerKeeper(options)
+}
+
+/** A class, because each answer has one; most are asked for one of their promises only. */
+class AnswerKeeper implements Keeper {
+  readonly #options: KeeperOptions
+  readonly #tried = Promise.withResolvers<Tried>()
+  #storing: Promise<void> | undefined
+  /** Set where the first try failed. */
+  #later: Promise<void> | undefined
+  #part = 0
+  #isFinishing = false
+  #isDurable = false
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
   }
 
-  return {
-    first: first.promise,
-    ahead: ahead.promise,
-    durable: durable.promise,
-    async keep() {
-      if (isDurable) return
-      if (isFinishing) throw new Error('The answer is not stored yet')
-      const stored = (storing ?? Promise.resolve()).then(() => storePart(++part))
-      storing = stored.catch(() => {})
-      await stored
-    },
-    async finish(store, storeLater) {
-      isFinishing = true
-      // No part may come after the whole.
-      if (storing) await storing
-      try {
-        await storeOnce(store)
-        durable.resolve()
-      } catch (error) {
-        durable.resolve(
-          storeLater(error).then(() => {
-            isDurable = true
-          })
-        )
-      }
+  get first(): Promise<void> {
+    return this.#tried.promise.then(async ({ first }) => {
+      await first
+    })
+  }
+
+  get ahead(): Promise<void> {
+    return this.#tried.promise.then(({ isAhead }) => (isAhead ? undefined : this.first))
+  }
+
+  get durable(): Promise<void> {
+    return this.first.catch(() => this.#later)
+  }
+
+  async keep(): Promise<void> {
+    if (this.#isDurable) return
+    if (this.#isFinishing) throw new Error('The answer is not stored yet')
+    const stored = (this.#storing ?? Promise.resolve()).then(() => this.#options.storePart(++this.#part))
+    this.#storing = stored.catch(() => {})
+    await stored
+  }
+
+  async finish(store: () => Promise<unknown>, storeLater: (error: unknown) => Promise<void>): Promise<void> {
+    this.#isFinishing = true
+    // No part may come after the whole.
+    if (this.#storing) await this.#storing
+    const first = store()
+    // The whole in the place of a part takes a look first, and its write comes later.
+    this.#tried.resolve({ first, isAhead: this.#options.isInOrder && this.#part === 0 })
+    try {
+      await first
+      this.#isDurable = true
+    } catch (error) {
+      this.#later = storeLater(error).then(() => {
+        this.#isDurable = true
+      })
+      // Whoever does not ask must not be told by an unhandled rejection.
+      this.#later.catch(() => {})
     }
   }
 }

@@ -14,11 +14,11 @@ export interface Answer {
   /** `incomplete`: a partial answer. */
   status: 'complete' | 'incomplete'
   /** The allowed non-text members; above 256 KiB they are left out. */
-  data?: Record<string, unknown>
+  data?: Record<string, unknown> | undefined
   dataOmitted?: boolean
   /** The text was cut before it came here. */
   truncated?: boolean
-  fileIds?: string[]
+  fileIds?: string[] | undefined
   /** The error that the client was told. */
   code?: string | undefined
   /** What Flowise calls it. */
@@ -33,28 +33,25 @@ export function messagesOf(store: Store): Collection<MessageRow> {
 /** The row of a question, at the end of the session as it is now. */
 export function questionRow(
   session: SessionRow,
-  { fileIds, ...message }: Placed & { fileIds?: string[] | undefined }
+  { id, text, now, fileIds }: Placed & { fileIds?: string[] | undefined }
 ): MessageRow {
-  return { ...placeIn(session, message), role: 'user', status: 'complete', ...(fileIds ? { fileIds } : {}) }
+  const row = placeIn(session, { id, text, now, role: 'user', status: 'complete' })
+  if (fileIds) row.fileIds = fileIds
+  return row
 }
 
 /** The row of an answer, at the end of the session as it is now. */
 export function answerRow(session: SessionRow, answer: Answer, now: number): MessageRow {
-  const { messageId, text, status, data, fileIds, code, upstreamId } = answer
+  const { messageId: id, text, status, data, fileIds, code, upstreamId } = answer
+  const row = placeIn(session, { id, text, now, role: 'assistant', status })
   const isTooLarge = data !== undefined && Buffer.byteLength(JSON.stringify(data)) > MAX_DATA_BYTES
-  const isOmitted = isTooLarge || answer.dataOmitted === true
-  const place = placeIn(session, { id: messageId, text, now })
-  return {
-    ...place,
-    role: 'assistant',
-    status,
-    ...(data && !isOmitted ? { data } : {}),
-    ...(isOmitted ? { dataOmitted: true } : {}),
-    ...(place.truncated || answer.truncated ? { truncated: true } : {}),
-    ...(fileIds ? { fileIds } : {}),
-    ...(code ? { code } : {}),
-    ...(upstreamId ? { upstreamId } : {})
-  }
+  if (isTooLarge || answer.dataOmitted) row.dataOmitted = true
+  else if (data) row.data = data
+  if (answer.truncated) row.truncated = true
+  if (fileIds) row.fileIds = fileIds
+  if (code) row.code = code
+  if (upstreamId) row.upstreamId = upstreamId
+  return row
 }
 
 /** Messages of a session in the order of the conversation, behind `after`. */
@@ -82,22 +79,28 @@ export async function removeMessages(messages: Collection<MessageRow>, sessionId
   }
 }
 
-function placeIn({ id: sessionId, userId, chatflowId, messageCount }: SessionRow, message: Placed) {
-  const { text, isCut } = cutText(message.text, MAX_TEXT_BYTES)
-  return {
-    id: message.id,
-    sessionId,
-    userId,
-    chatflowId,
-    content: text,
-    position: messageCount,
-    createdAt: message.now,
-    ...(isCut ? { truncated: true } : {})
-  }
-}
-
 interface Placed {
   id: string
   text: string
   now: number
+}
+
+function placeIn(
+  { id: sessionId, userId, chatflowId, messageCount }: SessionRow,
+  { id, text, now, role, status }: Placed & Pick<MessageRow, 'role' | 'status'>
+): MessageRow {
+  const { text: content, isCut } = cutText(text, MAX_TEXT_BYTES)
+  const row: MessageRow = {
+    id,
+    sessionId,
+    userId,
+    chatflowId,
+    content,
+    position: messageCount,
+    createdAt: now,
+    role,
+    status
+  }
+  if (isCut) row.truncated = true
+  return row
 }

@@ -1,5 +1,5 @@
 import type { SessionRow } from '../store/collections.ts'
-import type { Guard, Store } from '../store/port.ts'
+import type { Change, Guard, Store } from '../store/port.ts'
 import { type Answer, answerRow, messagesOf, questionRow } from './messages.ts'
 import { createPreparedChats } from './prepared.ts'
 import { topicOf } from './text.ts'
@@ -15,11 +15,20 @@ export interface Question {
   chatflowId: string
   messageId: string
   question: string
-  fileIds?: string[]
+  fileIds?: string[] | undefined
   /** The client has named the session: only such a chat can have been prepared. */
   isNamed: boolean
   /** What Flowise will know the conversation by from now on, unless it was prepared. */
   upstream: SessionRow['upstream']
+  now: number
+}
+
+/** The assistant's half, when the prediction has ended. */
+export interface EndedAnswer extends Answer {
+  /** As the question has left it. */
+  session: SessionRow
+  /** Flowise has finished with it. */
+  isClean: boolean
   now: number
 }
 
@@ -35,7 +44,7 @@ export interface Sessions {
    * Stores the answer to a begun question; repeating it stores nothing twice.
    * False when the session was deleted meanwhile: then nothing is stored.
    */
-  answer(ended: Answer & { session: SessionRow; isClean: boolean; now: number }): Promise<boolean>
+  answer(ended: EndedAnswer): Promise<boolean>
   /**
    * Stores what there is so far of the answer to a begun question, which `answer` replaces; `part` counts from 1.
    * False when the session was deleted meanwhile.
@@ -56,7 +65,7 @@ export function createSessions(store: Store): Sessions {
     // What came before the first question, Flowise knows by these ids.
     const known = isNamed ? await prepared.take({ userId, chatflowId, sessionId }) : undefined
     const upstream = known ?? asked.upstream
-    const empty: SessionRow = {
+    const session: SessionRow = {
       id: sessionId,
       userId,
       chatflowId,
@@ -67,23 +76,22 @@ export function createSessions(store: Store): Sessions {
       upstream,
       isUnclean: true
     }
-    const session = { ...empty, messageCount: 1 }
-    const document = questionRow(empty, { id: messageId, text: question, now, fileIds })
+    const document = questionRow(session, { id: messageId, text: question, now, fileIds })
+    session.messageCount = 1
     return (await sessions.insert(session, [{ collection: 'messages', document }])) ? { session } : undefined
   }
 
   async function resume(before: SessionRow, { question, upstream, now, messageId, fileIds }: Question) {
-    const next = upstream === before.upstream ? {} : { upstream }
-    const changed = { lastActivityAt: now, isUnclean: true, ...next }
     const document = questionRow(before, { id: messageId, text: question, now, fileIds })
-    const done = await sessions.update(before.id, unchanged(before), { set: changed, inc: { messageCount: 1 } }, [
-      { collection: 'messages', document }
-    ])
-    return done ? { session: { ...before, ...changed, messageCount: before.messageCount + 1 } } : undefined
+    const set: Partial<SessionRow> = { lastActivityAt: now, isUnclean: true }
+    if (upstream !== before.upstream) set.upstream = upstream
+    const change: Change = { set: { ...set }, inc: { messageCount: 1 } }
+    const done = await sessions.update(before.id, unchanged(before), change, [{ collection: 'messages', document }])
+    return done ? { session: { ...before, ...set, messageCount: before.messageCount + 1 } } : undefined
   }
 
   /** The whole answer in the place of a part of it; a part that lands late finds no part any more. */
-  async function replace(session: SessionRow, { isClean, now, ...answer }: Answer & { isClean: boolean; now: number }) {
+  async function replace({ session, isClean, now, ...answer }: EndedAnswer) {
     const { id, content, status, data, dataOmitted, truncated, code } = answerRow(session, answer, now)
     const rest = Object.entries({ data, dataOmitted, truncated, code }).filter(([, value]) => value !== undefined)
     await messages.update(
@@ -101,7 +109,8 @@ export function createSessions(store: Store): Sessions {
 
     begin: (question) => (question.session ? resume(question.session, question) : make(question)),
 
-    async answer({ session, isClean, now, ...answer }) {
+    async answer(ended) {
+      const { session, isClean, now, messageId } = ended
       let current: SessionRow | undefined = session
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         if (current === undefined || !isSame(current, session)) return false
@@ -110,18 +119,22 @@ export function createSessions(store: Store): Sessions {
         const done = await sessions.update(
           session.id,
           unchanged(current),
-          { set: { lastActivityAt: now, ...(isOurs ? { isUnclean: !isClean } : {}) }, inc: { messageCount: 1 } },
-          [{ collection: 'messages', document: answerRow(current, answer, now) }]
+          {
+            set: isOurs ? { lastActivityAt: now, isUnclean: !isClean } : { lastActivityAt: now },
+            inc: { messageCount: 1 }
+          },
+          [{ collection: 'messages', document: answerRow(current, ended, now) }]
         )
         if (done) return true
         // A part of it, or all of it by a write whose answer was lost.
-        if (await messages.get(answer.messageId)) return replace(session, { ...answer, isClean, now })
+        if (await messages.get(messageId)) return replace(ended)
         current = await sessions.get(session.id)
       }
       return false
     },
 
-    async answerSoFar({ session, part, now, ...answer }) {
+    async answerSoFar(answer) {
+      const { session, part, now } = answer
       const row = { ...answerRow(session, answer, now), part }
       const { content, data } = row
       const isOlder: Guard = { equal: { sessionId: session.id }, lt: { part } }
