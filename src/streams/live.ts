@@ -133,12 +133,13 @@ class OpenStream implements LiveStream {
   readonly sessionId: string
   readonly chatflowId: string
   readonly buffer: ReplayBuffer
-  readonly begun: Promise<void>
   refusal: ErrorCode | undefined
   readonly #attendance: Attendance
   readonly #streams: Streams
-  readonly #begin: () => void
   #followers = 0
+  #hasBegun = false
+  /** Only where somebody waits for it: nearly all streams have no followers. */
+  #begun: PromiseWithResolvers<void> | undefined
 
   constructor(
     { messageId, userId, sessionId, chatflowId, attendance }: StreamSeed,
@@ -152,9 +153,12 @@ class OpenStream implements LiveStream {
     this.buffer = buffer
     this.#attendance = attendance
     this.#streams = all
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.begun = promise
-    this.#begin = resolve
+  }
+
+  get begun(): Promise<void> {
+    this.#begun ??= Promise.withResolvers<void>()
+    if (this.#hasBegun) this.#begun.resolve()
+    return this.#begun.promise
   }
 
   push(frame: string): void {
@@ -190,6 +194,11 @@ class OpenStream implements LiveStream {
       this.#count(-1)
       leave()
     }
+  }
+
+  #begin(): void {
+    this.#hasBegun = true
+    this.#begun?.resolve()
   }
 
   #count(change: 1 | -1): void {

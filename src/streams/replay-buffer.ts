@@ -63,7 +63,9 @@ class FrameBuffer implements ReplayBuffer {
   readonly #room: Room
   readonly #maxBytes: number
   readonly #minBytes: number
-  readonly #summary: Summary
+  readonly #tokenFrame: TokenFrame
+  /** Of what has left; nearly all streams are shorter. */
+  #summary: Summary | undefined
   #told: Told
   #listeners: (() => void)[] = NOBODY
   #frames: string[] = []
@@ -77,7 +79,7 @@ class FrameBuffer implements ReplayBuffer {
     this.#room = room
     this.#maxBytes = maxBytes
     this.#minBytes = minBytes
-    this.#summary = createSummary(tokenFrame, maxBytes / 2)
+    this.#tokenFrame = tokenFrame
     this.#told = told
   }
 
@@ -98,7 +100,7 @@ class FrameBuffer implements ReplayBuffer {
   end(): void {
     if (this.isEnded) return
     this.isEnded = true
-    const text = this.#firstId === 1 || this.#summary.textLength === undefined ? '' : this.#told.text
+    const text = this.#summary?.textLength === undefined ? '' : this.#told.text
     this.#told = { text, isTruncated: false }
     this.#take(text.length)
     this.#tell()
@@ -152,11 +154,12 @@ class FrameBuffer implements ReplayBuffer {
 
   #isFull(): boolean {
     if (this.#keptBytes > this.#maxBytes) return true
-    return this.#room.isOverfull() && this.#keptBytes - this.#summary.keptBytes > this.#minBytes
+    return this.#room.isOverfull() && this.#keptBytes - (this.#summary?.keptBytes ?? 0) > this.#minBytes
   }
 
   #shift(): void {
     const frame = this.#frames[this.#first] ?? ''
+    this.#summary ??= createSummary(this.#tokenFrame, this.#maxBytes / 2)
     const before = this.#summary.keptBytes
     this.#summary.add(this.#firstId, frame, this.#textLengths[this.#first] ?? 0)
     this.#take(this.#summary.keptBytes - before - sizeOf(frame))
@@ -178,7 +181,7 @@ class FrameBuffer implements ReplayBuffer {
 
   #beginAgain(): Reading | undefined {
     if (this.#firstId === 1) return { text: '', id: 0 }
-    if (this.isDropped || this.#summary.textLength === undefined) return undefined
+    if (this.isDropped || this.#summary?.textLength === undefined) return undefined
     return { text: this.#summary.frames(this.#told.text), id: this.#firstId - 1 }
   }
 }
