@@ -71,7 +71,9 @@ export function createLogouts({ store, service, limit, sealer, clock, keep }: Lo
   function remind(familyId: string, dueAt: number): void {
     const send = async () => {
       const family = await families.get(familyId)
-      if (family) await tell(family)
+      // A timer may ring a moment before its time.
+      if (family?.logoutAt === dueAt && dueAt > clock.now()) remind(familyId, dueAt)
+      else if (family) await tell(family)
     }
     const waitMs = dueAt - clock.now()
     if (waitMs <= 0) keep(send())

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { type Clock, createSystemClock } from '../../src/clock.ts'
 import { buildExternalApp, ME, outcome, REVOKE } from '../auth/external-app.ts'
 
 t.test('a 429 is passed on with its wait, and until then nobody is asked', async (t) => {
@@ -80,4 +81,15 @@ t.test('a logout that the service did not hear is repeated; here it counts at on
     await service.waitFor('/logout', known + 2)
     t.equal(service.callsTo('/logout').at(-1)?.body.refreshToken, refresh_token, `fault ${n}`)
   }
+})
+
+t.test('a logout is repeated also where timers ring a moment early', async (t) => {
+  const system = createSystemClock()
+  const clock: Clock = { now: system.now, after: (delayMs, run) => system.after(delayMs - 3, run) }
+  const { service, request, tokensOf } = await buildExternalApp(t, { clock })
+  const { access_token: token } = await tokensOf(service.add())
+  service.next('/logout', { lose: true })
+  t.match((await request('POST', REVOKE, { token })).json(), { revoked_count: 1 })
+  await service.waitFor('/logout', 2)
+  t.equal(service.callsTo('/logout').length, 2)
 })
