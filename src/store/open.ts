@@ -10,6 +10,8 @@ import type { Calls } from './mongo/calls.ts'
 import type { MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
 import { refuseUnfinished } from './move.ts'
+import { isInForm } from './sqlite/connection.ts'
+import { hasLeft } from './sqlite/redo-log.ts'
 import { createSqliteStore } from './sqlite/store.ts'
 import { migrate, refuseNewer } from './versions.ts'
 
@@ -74,7 +76,22 @@ async function serveSqlite(dataDir: string, { clock, check }: ServeOptions): Pro
 async function inspectSqlite(dataDir: string): Promise<Store> {
   const path = join(dataDir, 'gateway.db')
   if (!existsSync(path)) throw new Error(`There is no gateway data in ${dataDir}.`)
+  await finish(dataDir, path)
   return checked(createSqliteStore({ path, specs: collections, readOnly: true }), checkWhole)
+}
+
+/** Brings into the file what a gateway that died has left in its log: who only looks does not read that. */
+async function finish(dataDir: string, path: string): Promise<void> {
+  if (!hasLeft(path)) return
+  let unlock: (() => void) | undefined
+  try {
+    unlock = lockDirectory(dataDir)
+    if (isInForm({ path, specs: collections })) await createSqliteStore({ path, specs: collections }).close()
+  } catch {
+    // A gateway runs, which does it at once; or nobody may write here, and the look is one at a moment before.
+  } finally {
+    unlock?.()
+  }
 }
 
 async function serveMongo(address: MongoAddress, { clock, check }: ServeOptions): Promise<OpenedStore> {

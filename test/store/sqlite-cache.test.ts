@@ -9,9 +9,12 @@ import { contractSpecs, type Thing } from '../contract/things.ts'
 
 t.setTimeout(300_000)
 
+/** All writes go into the database at once, where others see them. */
+const ALL_ARE_FEW = Infinity
+
 function open(t: Test) {
   const path = join(t.testdir(), 'cached.db')
-  const store = createSqliteStore({ path, specs: contractSpecs })
+  const store = createSqliteStore({ path, specs: contractSpecs, few: ALL_ARE_FEW })
   t.teardown(() => store.close())
   return { path, store, things: store.collection<Thing>('things'), notes: store.collection<Thing>('notes') }
 }

@@ -6,14 +6,23 @@ import { collections } from '../../src/store/collections.ts'
 import type { MetaRow } from '../../src/store/collections.ts'
 import type { ListQuery } from '../../src/store/port.ts'
 import { openStore } from '../../src/store/open.ts'
-import { createGroupCommit, type Followers } from '../../src/store/sqlite/commit.ts'
+import { createDocumentCache } from '../../src/store/sqlite/cache.ts'
+import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
+import { createWatch } from '../../src/store/sqlite/connection.ts'
+import { createRedo } from '../../src/store/sqlite/redo.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
+import { createTransactions } from '../../src/store/sqlite/transactions.ts'
 import { layoutOf, listQueries } from '../../src/store/sqlite/sql.ts'
 import { AppError } from '../../src/errors.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
 
-/** Nothing is remembered beside the database. */
-const nobody: Followers = { begun() {}, written: () => 0, undo() {}, settle() {} }
+/** Group commit over a bare connection, without a log. */
+function commitsTo(db: DatabaseSync) {
+  const cache = createDocumentCache()
+  const rows = { put() {}, remove() {} }
+  const parts = { cache, watch: createWatch(db, cache), lines: createRedo(), redone: rows, few: 0 }
+  return createGroupCommit(db, createTransactions(db, parts))
+}
 
 t.test('the queries of every day use an index and need no sorting', async (t) => {
   const path = join(t.testdir(), 'plan.db')
@@ -121,7 +130,7 @@ t.test('a full database refuses the whole batch, and the next write works when t
   const db = new DatabaseSync(join(t.testdir(), 'full.db'))
   t.teardown(() => db.close())
   db.exec('create table things (id text primary key); pragma max_page_count=20')
-  const commits = createGroupCommit(db, nobody)
+  const commits = commitsTo(db)
   const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
   const batch = await Promise.allSettled([
     commits.add(insert('before'), false),
@@ -137,7 +146,7 @@ t.test('nothing is made durable behind a write that was not', async (t) => {
   const db = new DatabaseSync(join(t.testdir(), 'order.db'))
   t.teardown(() => db.close())
   db.exec('create table things (id text primary key); pragma max_page_count=20')
-  const commits = createGroupCommit(db, nobody)
+  const commits = commitsTo(db)
   const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
   const long = Array.from({ length: 600 }, (_, i) =>
     commits.add(insert(i === 3 ? 'x'.repeat(200_000) : `t${i}`), false)
@@ -156,7 +165,7 @@ t.test('one write that fails by its own fault leaves its neighbours alone', asyn
   const db = new DatabaseSync(':memory:')
   t.teardown(() => db.close())
   db.exec('create table things (id text primary key)')
-  const commits = createGroupCommit(db, nobody)
+  const commits = commitsTo(db)
   const insert = (id: string) => () => db.prepare('insert into things values (?)').run(id).changes === 1
   const broken = () => {
     insert('half')()

@@ -35,8 +35,8 @@ export interface DocumentCache {
   written(): number
   /** Forgets what was written since there were so many: the database has undone it. */
   undo(from: number): void
-  /** What was written can no longer be undone. */
-  settle(): void
+  /** The first so many of them can no longer be undone. */
+  settle(writes: number): void
 }
 
 interface Halves {
@@ -120,8 +120,9 @@ export function createDocumentCache(): DocumentCache {
       for (const { shelf, id } of unsettled.slice(from)) forget(shelf, id)
       unsettled.length = from
     },
-    settle() {
-      unsettled = []
+    settle(writes) {
+      if (writes === unsettled.length) unsettled = []
+      else unsettled.splice(0, writes)
     }
   }
 }

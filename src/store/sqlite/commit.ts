@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { AppError } from '../../errors.ts'
 import { isOfStatement, portError } from './errors.ts'
+import type { Transactions } from './transactions.ts'
 
 /** A long batch would keep the event loop busy; the rest goes into the next transaction. */
 const MAX_BATCH = 512
@@ -14,16 +15,6 @@ export interface GroupCommit {
   add<T>(write: () => T, isCompound: boolean): Promise<T>
   /** Resolves when nothing waits any more; later writes are refused. */
   end(): Promise<void>
-}
-
-/** What is remembered of writes beside the database, and follows its transactions. */
-export interface Followers {
-  begun(): void
-  /** How many writes could be undone now. */
-  written(): number
-  /** All writes but the first so many are undone. */
-  undo(from: number): void
-  settle(): void
 }
 
 interface Job {
@@ -40,14 +31,12 @@ interface Job {
 class HalfDone extends Error {}
 
 /**
- * Group commit over one connection: everything that was asked for in one turn of the event loop shares one transaction,
- * and so one fsync. setImmediate rather than a microtask or a timer: it runs after all sockets of the turn were read, without delay.
+ * Group commit over one connection: everything that was asked for in one turn of the event loop is made durable together,
+ * by one fsync. setImmediate rather than a microtask or a timer: it runs after all sockets of the turn were read, without delay.
  * When a transaction fails, what waits for the next fails with it: no write outlives one that was asked for before it.
  */
-export function createGroupCommit(db: DatabaseSync, followers: Followers): GroupCommit {
-  const begin = db.prepare('begin immediate')
-  const commit = db.prepare('commit')
-  const runJob = createRunning(db, followers)
+export function createGroupCommit(db: DatabaseSync, transactions: Transactions): GroupCommit {
+  const runJob = createRunning(db, transactions)
   let queue: Job[] = []
   let isScheduled = false
   let hasEnded = false
@@ -72,22 +61,21 @@ export function createGroupCommit(db: DatabaseSync, followers: Followers): Group
 
   function runBatch(batch: Job[]): void {
     try {
-      commitAll(batch)
+      writeAll(batch)
     } catch (cause) {
-      const behind = queue
-      queue = []
-      const error = new AppError('store_unavailable', {}, { cause })
-      for (const job of [...batch, ...behind]) job.reject(error)
-      return
-    }
-    for (const job of batch) {
-      if (job.hasFailed) job.reject(job.answer)
-      else job.resolve(job.answer)
+      refuse(batch, cause)
     }
   }
 
+  function refuse(batch: Job[], cause: unknown): void {
+    const behind = queue
+    queue = []
+    const error = new AppError('store_unavailable', {}, { cause })
+    for (const job of [...batch, ...behind]) job.reject(error)
+  }
+
   /** Savepoints cost more than all else a transaction adds: they are only set once it is known that one is needed. */
-  function commitAll(batch: Job[]): void {
+  function writeAll(batch: Job[]): void {
     try {
       runAll(batch, false)
     } catch (error) {
@@ -98,14 +86,11 @@ export function createGroupCommit(db: DatabaseSync, followers: Followers): Group
 
   function runAll(batch: Job[], isCareful: boolean): void {
     try {
-      begin.run()
-      followers.begun()
+      transactions.open()
       for (const job of batch) runJob(job, isCareful)
-      commit.run()
-      followers.settle()
+      transactions.keep((cause) => (cause === undefined ? answer(batch) : refuse(batch, cause)))
     } catch (error) {
-      followers.undo(0)
-      rollBack(db)
+      transactions.undo()
       throw error
     }
   }
@@ -136,15 +121,22 @@ export function createGroupCommit(db: DatabaseSync, followers: Followers): Group
   }
 }
 
+function answer(batch: Job[]): void {
+  for (const job of batch) {
+    if (job.hasFailed) job.reject(job.answer)
+    else job.resolve(job.answer)
+  }
+}
+
 /** Runs one write inside the open transaction, and leaves its answer or its failure in the job. */
-function createRunning(db: DatabaseSync, followers: Followers): (job: Job, isCareful: boolean) => void {
+function createRunning(db: DatabaseSync, transactions: Transactions): (job: Job, isCareful: boolean) => void {
   const mark = db.prepare('savepoint op')
   const release = db.prepare('release op')
   const undo = db.prepare('rollback to op')
 
   return (job, isCareful) => {
     const isMarked = isCareful && job.isCompound
-    const before = followers.written()
+    const before = transactions.written()
     if (isMarked) mark.run()
     job.hasFailed = false
     try {
@@ -154,18 +146,10 @@ function createRunning(db: DatabaseSync, followers: Followers): (job: Job, isCar
       if (!isOfStatement(error)) throw error
       if (job.isCompound && !isCareful) throw new HalfDone()
       if (isMarked) undo.run()
-      followers.undo(before)
+      transactions.forget(before)
       job.hasFailed = true
       job.answer = portError(error)
     }
     if (isMarked) release.run()
-  }
-}
-
-function rollBack(db: DatabaseSync): void {
-  try {
-    if (db.isTransaction) db.exec('rollback')
-  } catch {
-    // The batch is refused in any case; a connection that cannot even roll back refuses the next BEGIN too.
   }
 }

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { CollectionSpec } from '../port.ts'
 import type { DocumentCache } from './cache.ts'
-import { prepareTables } from './schema.ts'
+import { isInOrder, prepareTables } from './schema.ts'
 
 /** How long a statement waits for a lock of another process before it gives up. */
 const BUSY_TIMEOUT_MS = 2_000
@@ -17,6 +17,8 @@ export interface SqliteOptions {
   specs: CollectionSpec[]
   /** For a look beside the running gateway: no table is made, and every write fails. */
   readOnly?: boolean
+  /** How many writes may come at once and still go into the file without the redo log. Default: 16. */
+  few?: number
 }
 
 /** Opens the file, with its tables in order unless it is only looked at. */
@@ -30,6 +32,16 @@ export function connect({ path, specs, readOnly = false }: SqliteOptions): Datab
   } catch (error) {
     db.close()
     throw error
+  }
+}
+
+/** Whether all tables are those of this version: then opening the file changes nothing in it. */
+export function isInForm({ path, specs }: SqliteOptions): boolean {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS })
+  try {
+    return specs.every((spec) => isInOrder(db, spec))
+  } finally {
+    db.close()
   }
 }
 

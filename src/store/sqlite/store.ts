@@ -8,9 +8,15 @@ import { portError } from './errors.ts'
 import { conditionsOf, holds } from './guards.ts'
 import { isInOrder } from './schema.ts'
 import { countQuery, type Layout, layoutOf, listQueries } from './sql.ts'
+import { createRedo, type Redone } from './redo.ts'
+import { createRedoLog, logOf } from './redo-log.ts'
 import { createStatementCache } from './statements.ts'
 import { createTable, type Row, type Table } from './table.ts'
+import { createTransactions } from './transactions.ts'
 import type { Stored } from './values.ts'
+
+/** Writes at once that are still few: they go into the database without the log. */
+const FEW = 16
 
 /** A document that appears with a write, and where. */
 interface Appended {
@@ -35,7 +41,14 @@ export function createSqliteStore(options: SqliteOptions): Store {
   const prepare = createStatementCache(db)
   const cache = createDocumentCache()
   const watch = createWatch(db, cache)
-  const commits = createGroupCommit(db, { ...cache, begun: watch.look })
+  const lines = createRedo()
+  const log = hasLog(options) ? createRedoLog(logOf(options.path)) : undefined
+  const redone: Redone = {
+    put: (name, text) => placeOf(name).table.redo.put(text),
+    remove: (name, id) => placeOf(name).table.redo.remove(id)
+  }
+  const transactions = createTransactions(db, { cache, watch, lines, redone, log, few: options.few ?? FEW })
+  const commits = createGroupCommit(db, transactions)
   const specOf = specsByName(options.specs)
   const pathOf = createPathReader()
   const places = new Map<string, Place>()
@@ -45,7 +58,10 @@ export function createSqliteStore(options: SqliteOptions): Store {
     if (known) return known
     const spec = specOf(name)
     // Where only a look is taken, the file may be one that no columns have been filled in.
-    const place = { table: createTable(spec, prepare, cache.shelf()), layout: layoutOf(spec, isInOrder(db, spec)) }
+    const place = {
+      table: createTable(spec, { prepare, shelf: cache.shelf(), lines }),
+      layout: layoutOf(spec, isInOrder(db, spec))
+    }
     places.set(name, place)
     return place
   }
@@ -61,6 +77,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
   function read<T>(work: () => T): Promise<T> {
     return attempt(() => {
+      transactions.catchUp()
       watch.lookThisTurn()
       return Promise.resolve(work())
     })
@@ -156,9 +173,18 @@ export function createSqliteStore(options: SqliteOptions): Store {
       if (!db.isOpen) return
       await commits.end()
       watch.end()
-      if (db.isOpen) db.close()
+      try {
+        await transactions.end()
+      } finally {
+        db.close()
+      }
     }
   }
+}
+
+/** A database in memory has no crash to survive, and where only a look is taken nothing is written. */
+function hasLog({ path, readOnly }: SqliteOptions): boolean {
+  return path !== ':memory:' && readOnly !== true
 }
 
 function putAll(appended: Appended[]): void {

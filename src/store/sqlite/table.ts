@@ -4,6 +4,7 @@ import type { CollectionSpec, Document } from '../port.ts'
 import type { Shelf } from './cache.ts'
 import { boundValue, columnsOf, columnValue } from './columns.ts'
 import { isTaken } from './errors.ts'
+import type { Redo } from './redo.ts'
 import { tableName } from './schema.ts'
 import type { Prepare } from './statements.ts'
 import { frozen, type Stored } from './values.ts'
@@ -30,10 +31,25 @@ export interface Table {
   /** Puts the new form of a document in the place of the old one; false if a unique key would be taken twice. */
   replace(id: string, before: Stored, after: Stored): boolean
   remove(id: string): void
+  /** Writes once more what was written before: neither remembered nor noted down. */
+  redo: {
+    /** Puts a document in its place, whether there was one or not. */
+    put(text: string): void
+    remove(id: string): void
+  }
+}
+
+/** What a table is made with. */
+export interface TableParts {
+  prepare: Prepare
+  /** Remembers its rows. */
+  shelf: Shelf
+  /** Notes down what is written. */
+  lines: Redo
 }
 
 /** Opens the table of a collection; statements are made when they are needed. */
-export function createTable(spec: CollectionSpec, prepare: Prepare, shelf: Shelf): Table {
+export function createTable(spec: CollectionSpec, { prepare, shelf, lines }: TableParts): Table {
   const table = tableName(spec.name)
   const columns = columnsOf(spec)
   const names = columns.map(({ name }) => `,${name}`).join('')
@@ -51,6 +67,23 @@ export function createTable(spec: CollectionSpec, prepare: Prepare, shelf: Shelf
     return prepare(`update ${table} set doc=?${sets} where id=?`)
   }
 
+  function remove(id: string): void {
+    prepare(`delete from ${table} where id = ?`).run(id)
+  }
+
+  function rowOf(document: Document): Row {
+    const stored = document as Document & Stored
+    const text = JSON.stringify(document)
+    checkDepth(text, stored)
+    const row: Row = { id: document.id, text, holes: '', values: [] }
+    for (const column of columns) {
+      const { sql, value } = boundValue(columnValue(stored, column))
+      row.holes += `,${sql}`
+      row.values.push(value)
+    }
+    return row
+  }
+
   return {
     get(id) {
       const known = shelf.get(id)
@@ -64,22 +97,13 @@ export function createTable(spec: CollectionSpec, prepare: Prepare, shelf: Shelf
       shelf.keep(id, text)
       return shelf.get(id) ?? frozen(JSON.parse(text))
     },
-    row(document) {
-      const stored = document as Document & Stored
-      const text = JSON.stringify(document)
-      checkDepth(text, stored)
-      const row: Row = { id: document.id, text, holes: '', values: [] }
-      for (const column of columns) {
-        const { sql, value } = boundValue(columnValue(stored, column))
-        row.holes += `,${sql}`
-        row.values.push(value)
-      }
-      return row
-    },
+    row: rowOf,
     insert({ id, text, holes, values }) {
       const isNew = once(inserts, holes, insertion).run(id, text, ...values).changes === 1
-      if (isNew) shelf.write(id, isKept ? text : undefined)
-      return isNew
+      if (!isNew) return false
+      shelf.write(id, isKept ? text : undefined)
+      lines.put(spec.name, text)
+      return true
     },
     replace(id, before, after) {
       const text = JSON.stringify(after)
@@ -101,11 +125,22 @@ export function createTable(spec: CollectionSpec, prepare: Prepare, shelf: Shelf
         throw error
       }
       shelf.write(id, text, after)
+      lines.put(spec.name, text)
       return true
     },
     remove(id) {
-      prepare(`delete from ${table} where id = ?`).run(id)
+      remove(id)
       shelf.write(id, undefined, null)
+      lines.remove(spec.name, id)
+    },
+    redo: {
+      put(text) {
+        const { id, holes, values } = rowOf(JSON.parse(text))
+        const sets = columns.map(({ name }) => `,${name}=excluded.${name}`).join('')
+        const sql = `insert into ${table} (id,doc${names}) values (?,?${holes}) on conflict (id) do update set doc=excluded.doc${sets}`
+        prepare(sql).run(id, text, ...values)
+      },
+      remove
     }
   }
 }
