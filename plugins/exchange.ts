@@ -198,12 +198,13 @@ export default fp(
     async function namedSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
       const { sessionId, clientChatId } = asked
       if (sessionId === undefined) return undefined
-      const session = await app.history.session(sessionId)
+      const owner = { userId: identity.userId, chatflowId }
+      const session = await app.history.sessionToContinue(sessionId, owner)
       if (!session || (session.userId === identity.userId && session.chatflowId === chatflowId))
         return { sessionId, session }
       if (clientChatId === undefined) throw new AppError('session_not_found')
       const own = ownSessionOfChat(chatOwnerOf(identity), chatflowId, clientChatId)
-      return { sessionId: own, session: await app.history.session(own) }
+      return { sessionId: own, session: await app.history.sessionToContinue(own, owner) }
     }
 
     /** A visitor's chat that has no name yet is called like its first answer: it is found again by that. */

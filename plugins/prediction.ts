@@ -40,6 +40,7 @@ export default fp(
   async function prediction(app: FastifyInstance) {
     const { clock } = app
     const { firstByteTimeoutMs, idleTimeoutMs, deadlineMs, maxAnswerBytes } = app.config.flowise
+    const upstreamOf = (session: SessionRow | undefined) => nextUpstreamIds(session ?? null, app.ids.uuid)
 
     app.decorate('startPrediction', async function startPrediction(request, output) {
       const { exchange, prediction: asked, bill } = request
@@ -121,7 +122,7 @@ export default fp(
         messageId,
         question: asked.shown,
         fileIds: attachments?.rows.map(({ id }) => id),
-        upstream: nextUpstreamIds(session, app.ids.uuid),
+        upstreamOf,
         isNamed: asked.sessionId !== undefined,
         now: clock.now()
       })

@@ -5,6 +5,7 @@ import { allOf } from '../store/collect.ts'
 import type { MessageRow, SessionRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Guard, Store } from '../store/port.ts'
+import { createKnownSessions } from './known-sessions.ts'
 import { listMessages, messagesOf, removeMessages } from './messages.ts'
 import { type ChatPlace, createPreparedChats, type PreparedChats, type Upstream } from './prepared.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -78,6 +79,7 @@ export function createHistory(options: HistoryOptions): History {
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
   const prepared = createPreparedChats(store)
+  const known = store.kind === 'mongodb' ? createKnownSessions(bus) : undefined
 
   /** Runs `work` while no prediction can begin in any of the sessions. */
   async function fenced<T>(rows: SessionRow[], work: (owner: string) => Promise<T>): Promise<T> {
@@ -104,7 +106,9 @@ export function createHistory(options: HistoryOptions): History {
       erased.filesDeleted += await removeFiles(userId, id)
       await removeFeedback?.(id)
       const seen: Guard = { equal: { userId, messageCount: current.messageCount } }
-      if (await sessions.remove(id, seen)) return { ...erased, deleted: current }
+      if (!(await sessions.remove(id, seen))) continue
+      known?.announce(id)
+      return { ...erased, deleted: current }
     }
   }
 
@@ -139,7 +143,7 @@ export function createHistory(options: HistoryOptions): History {
   }
 
   return {
-    ...createSessions(store),
+    ...createSessions(store, known),
     owned,
     purge: prepared.purge,
     upstreamOf: async (place) => (await begunAt(place)) ?? prepared.find(place),

@@ -1,5 +1,6 @@
 import type { SessionRow } from '../store/collections.ts'
 import type { Change, Guard, Store } from '../store/port.ts'
+import { isOf, type KnownSessions, type Owner } from './known-sessions.ts'
 import { type Answer, answerRow, messagesOf, questionRow } from './messages.ts'
 import { createPreparedChats } from './prepared.ts'
 import { topicOf } from './text.ts'
@@ -8,7 +9,7 @@ const MAX_TRIES = 10
 
 /** The user's half of a turn, before Flowise is called. */
 export interface Question {
-  /** As read before; undefined when the id was nobody's. */
+  /** As read before, by whichever way; undefined when the id was nobody's. */
   session: SessionRow | undefined
   sessionId: string
   userId: string
@@ -18,8 +19,8 @@ export interface Question {
   fileIds?: string[] | undefined
   /** The client has named the session: only such a chat can have been prepared. */
   isNamed: boolean
-  /** What Flowise will know the conversation by from now on, unless it was prepared. */
-  upstream: SessionRow['upstream']
+  /** What Flowise will know this session by from now on, unless it was prepared; a new one is undefined. */
+  upstreamOf: (session: SessionRow | undefined) => SessionRow['upstream']
   now: number
 }
 
@@ -35,6 +36,10 @@ export interface EndedAnswer extends Answer {
 /** The writing half of the history: what a prediction leaves in it, one guarded write per step. */
 export interface Sessions {
   session(sessionId: string): Promise<SessionRow | undefined>
+  /**
+   * The same for the next question of its owner, which `begin` stores: it may be as the last answer of this process left it.
+   */
+  sessionToContinue(sessionId: string, owner: Owner): Promise<SessionRow | undefined>
   /**
    * Stores the question and makes or updates its session, both or neither; answers the session as stored.
    * Undefined when somebody else wrote to the session since it was read.
@@ -54,8 +59,8 @@ export interface Sessions {
   failed(ended: { session: SessionRow; userMessageId: string; isClean: boolean }): Promise<void>
 }
 
-/** Sessions and what is written into them, in this store. */
-export function createSessions(store: Store): Sessions {
+/** Sessions and what is written into them, in this store; `known` where reading them is a way to another machine. */
+export function createSessions(store: Store, known?: KnownSessions): Sessions {
   const sessions = store.collection<SessionRow>('sessions')
   const messages = messagesOf(store)
   const prepared = createPreparedChats(store)
@@ -63,8 +68,8 @@ export function createSessions(store: Store): Sessions {
   async function make(asked: Question) {
     const { sessionId, userId, chatflowId, question, now, messageId, fileIds, isNamed } = asked
     // What came before the first question, Flowise knows by these ids.
-    const known = isNamed ? await prepared.take({ userId, chatflowId, sessionId }) : undefined
-    const upstream = known ?? asked.upstream
+    const chat = isNamed ? await prepared.take({ userId, chatflowId, sessionId }) : undefined
+    const upstream = chat ?? asked.upstreamOf(undefined)
     const session: SessionRow = {
       id: sessionId,
       userId,
@@ -81,7 +86,8 @@ export function createSessions(store: Store): Sessions {
     return (await sessions.insert(session, [{ collection: 'messages', document }])) ? { session } : undefined
   }
 
-  async function resume(before: SessionRow, { question, upstream, now, messageId, fileIds }: Question) {
+  async function resume(before: SessionRow, { question, upstreamOf, now, messageId, fileIds }: Question) {
+    const upstream = upstreamOf(before)
     const document = questionRow(before, { id: messageId, text: question, now, fileIds })
     const set: Partial<SessionRow> = { lastActivityAt: now, isUnclean: true }
     if (upstream !== before.upstream) set.upstream = upstream
@@ -100,14 +106,36 @@ export function createSessions(store: Store): Sessions {
       { set: { content, status, ...Object.fromEntries(rest) }, unset: ['part', ...(data ? [] : ['data'])] }
     )
     const ours = { ...session, messageCount: session.messageCount + 1 }
-    await sessions.update(session.id, unchanged(ours), { set: { lastActivityAt: now, isUnclean: !isClean } })
+    const left = { lastActivityAt: now, isUnclean: !isClean }
+    if (await sessions.update(session.id, unchanged(ours), { set: left })) known?.keep({ ...ours, ...left })
     return true
+  }
+
+  /** What is kept of a session may be old; what was read and has changed since is another run's. */
+  async function resumeKnown(before: SessionRow, question: Question) {
+    const begun = await resume(before, question)
+    if (begun) return begun
+    known?.distrust(before.id)
+    const current = await sessions.get(before.id)
+    if (!current) return make(question)
+    return isOf(current, question) ? resume(current, question) : undefined
   }
 
   return {
     session: (sessionId) => sessions.get(sessionId),
 
-    begin: (question) => (question.session ? resume(question.session, question) : make(question)),
+    sessionToContinue(sessionId, owner) {
+      const row = known?.find(sessionId, owner)
+      return row ? Promise.resolve(row) : sessions.get(sessionId)
+    },
+
+    begin(question) {
+      const { session } = question
+      if (!session) return make(question)
+      if (known?.take(session)) return resumeKnown(session, question)
+      known?.announce(session.id)
+      return resume(session, question)
+    },
 
     async answer(ended) {
       const { session, isClean, now, messageId } = ended
@@ -116,15 +144,10 @@ export function createSessions(store: Store): Sessions {
         if (current === undefined || !isSame(current, session)) return false
         // A later run may have begun when a write is repeated: then the session's state is that run's business.
         const isOurs = current.messageCount === session.messageCount
-        const done = await sessions.update(
-          session.id,
-          unchanged(current),
-          {
-            set: isOurs ? { lastActivityAt: now, isUnclean: !isClean } : { lastActivityAt: now },
-            inc: { messageCount: 1 }
-          },
-          [{ collection: 'messages', document: answerRow(current, ended, now) }]
-        )
+        const set = isOurs ? { lastActivityAt: now, isUnclean: !isClean } : { lastActivityAt: now }
+        const append = [{ collection: 'messages', document: answerRow(current, ended, now) }]
+        const done = await sessions.update(session.id, unchanged(current), { set, inc: { messageCount: 1 } }, append)
+        if (done && isOurs) known?.keep({ ...current, ...set, messageCount: current.messageCount + 1 })
         if (done) return true
         // A part of it, or all of it by a write whose answer was lost.
         if (await messages.get(messageId)) return replace(ended)

@@ -31,7 +31,7 @@ function setUp(t: Test) {
       chatflowId,
       messageId,
       question: `question ${messageId}`,
-      upstream,
+      upstreamOf: () => upstream,
       now,
       isNamed: true
     }
@@ -106,7 +106,7 @@ t.test('of two turns that begin at once in one session one wins, and the other s
       messageId,
       question: 'q',
       isNamed: true,
-      upstream: { sessionId: 'up-1', chatId: 'chat-1', usedChatIds: [] },
+      upstreamOf: () => ({ sessionId: 'up-1', chatId: 'chat-1', usedChatIds: [] }),
       now: 1
     })
   const created = await Promise.all([begin(undefined, 'a1'), begin(undefined, 'a2')])

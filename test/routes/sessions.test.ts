@@ -14,7 +14,7 @@ async function converse({ app }: TestApp, { id: userId }: TestUser, sessionId: s
     messageId: `${sessionId}-q`,
     question: 'Why?',
     isNamed: true,
-    upstream,
+    upstreamOf: () => upstream,
     now
   }
   const begun = await app.history.begin({ session: undefined, ...question })

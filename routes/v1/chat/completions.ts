@@ -16,7 +16,11 @@ export default (async function completions(app) {
   /** The session that a name means; undefined without one. */
   async function sessionFor(name: string | undefined, owner: Parameters<typeof sessionNamed>[1]) {
     if (name === undefined) return undefined
-    return sessionNamed(name, owner, isSessionId(name, owner) ? await app.history.session(name) : undefined)
+    return sessionNamed(
+      name,
+      owner,
+      isSessionId(name, owner) ? await app.history.sessionToContinue(name, owner) : undefined
+    )
   }
 
   app.post(
