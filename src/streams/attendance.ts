@@ -10,33 +10,43 @@ export interface Attendance {
 
 /** Calls `onAbandoned` once, when for `continueMs` nobody was there; at once if that is 0. */
 export function createAttendance(clock: Clock, continueMs: number, onAbandoned: () => void): Attendance {
-  let abandon = onAbandoned
-  let present = 0
-  let isClosed = false
-  let cancel = () => {}
+  return new CountedAttendance(clock, continueMs, onAbandoned)
+}
 
-  function left(): void {
-    present--
-    if (present > 0 || isClosed) return
-    if (continueMs === 0) abandon()
-    else cancel = clock.after(continueMs, abandon)
+/** A class, because each run has one. */
+class CountedAttendance implements Attendance {
+  readonly #clock: Clock
+  readonly #continueMs: number
+  #abandon: (() => void) | undefined
+  #present = 0
+  #cancel: (() => void) | undefined
+
+  constructor(clock: Clock, continueMs: number, onAbandoned: () => void) {
+    this.#clock = clock
+    this.#continueMs = continueMs
+    this.#abandon = onAbandoned
   }
 
-  return {
-    join() {
-      present++
-      cancel()
-      let isThere = true
-      return () => {
-        if (isThere) left()
-        isThere = false
-      }
-    },
-    close() {
-      isClosed = true
-      cancel()
-      // Clients may stay longer than the run, and hold nothing of it.
-      abandon = () => {}
+  join(): () => void {
+    this.#present++
+    this.#cancel?.()
+    let isThere = true
+    return () => {
+      if (isThere) this.#left()
+      isThere = false
     }
+  }
+
+  close(): void {
+    this.#cancel?.()
+    // Clients may stay longer than the run, and hold nothing of it.
+    this.#abandon = undefined
+  }
+
+  #left(): void {
+    this.#present--
+    if (this.#present > 0 || !this.#abandon) return
+    if (this.#continueMs === 0) this.#abandon()
+    else this.#cancel = this.#clock.after(this.#continueMs, () => this.#abandon?.())
   }
 }
