@@ -72,9 +72,10 @@ export function createAuthenticator(
     const verified = verify(bearer)
     // Nothing is waited for where the signature is known already.
     const token = verified instanceof Promise ? await verified : verified
-    const user = await users.seen(token)
+    // Both at once: each may be a way to another machine.
+    const [user, session] = await Promise.all([users.seen(token), sessions.find(token)])
     if (!user.isActive || user.deletedAt !== undefined) throw new AppError('user_disabled')
-    const { sid, isRevoked } = await sessions.check(token, user)
+    const { sid, isRevoked } = await sessions.check(token, user, session)
     if (isRevoked) throw new AppError('token_revoked')
     const role = currentRole(user, token)
     const { id: userId, username, email = null } = user

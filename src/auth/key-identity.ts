@@ -38,9 +38,18 @@ export function createKeyIdentities({ ring, embedTokens, users, sessions, clock 
   }
 
   async function byLogin(userId: string, sid: string): Promise<UserRow> {
-    const user = await owner(userId)
-    const session = { sid, userId, hash: '', issuedAt: 0, expiresAt: 0, username: null, email: null, role: user.role }
-    const checked = await sessions.check(session, user)
+    const token = {
+      sid,
+      userId,
+      hash: '',
+      issuedAt: 0,
+      expiresAt: 0,
+      username: null,
+      email: null,
+      role: 'user'
+    } as const
+    const [user, session] = await Promise.all([owner(userId), sessions.find(token)])
+    const checked = await sessions.check(token, user, session)
     if (checked.sid !== sid || checked.isRevoked)
       throw new AppError('token_revoked', { detail: 'The login that gave this page its access has ended.' })
     return user

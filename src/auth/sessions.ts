@@ -39,8 +39,14 @@ export interface Sessions {
   end(familyId: string): Promise<boolean>
   /** Removes the sessions of a user who is deleted. */
   removeAll(userId: string): Promise<void>
-  /** The session a token names, if it is one of the user's; and whether the token is still good for it. */
-  check(token: AccessToken, user: UserRow): Promise<{ sid: string | null; isRevoked: boolean }>
+  /** The session a token names, whoever's it is: to be read beside the user. */
+  find(token: AccessToken): Promise<TokenFamilyRow | undefined>
+  /** The session that was found, if it is one of the user's; and whether the token is still good for it. */
+  check(
+    token: AccessToken,
+    user: UserRow,
+    found: TokenFamilyRow | undefined
+  ): Promise<{ sid: string | null; isRevoked: boolean }>
   /** Removes what no token refers to any more. Rows removed. */
   purge(): Promise<number>
 }
@@ -148,9 +154,13 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** The session behind a token: the one it names, or the one it was handed out in. */
-  async function familyOf({ sid, hash }: AccessToken, userId: string): Promise<TokenFamilyRow | undefined> {
+  async function find({ sid, hash }: AccessToken): Promise<TokenFamilyRow | undefined> {
     const familyId = sid ?? (await refreshTokens.recent(hash))?.familyId
-    const family = familyId === undefined ? undefined : await families.recent(familyId)
+    return familyId === undefined ? undefined : families.recent(familyId)
+  }
+
+  async function familyOf(token: AccessToken, userId: string): Promise<TokenFamilyRow | undefined> {
+    const family = await find(token)
     return family?.userId === userId ? family : undefined
   }
 
@@ -229,9 +239,9 @@ export function createSessions(options: SessionOptions): Sessions {
         }
       }
     },
-    async check(token, user) {
-      const family = await familyOf(token, user.id)
-      if (family) return { sid: family.id, isRevoked: hasEnded(family, user) }
+    find,
+    async check(token, user, family) {
+      if (family?.userId === user.id) return { sid: family.id, isRevoked: hasEnded(family, user) }
       // Claims count in seconds: a token of the same second may be older, and is refused.
       if (user.tokensValidFromAt > 0 && token.issuedAt <= user.tokensValidFromAt) return { sid: null, isRevoked: true }
       return { sid: null, isRevoked: (await revokedTokens.recent(token.hash)) !== undefined }

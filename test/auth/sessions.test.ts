@@ -1,8 +1,14 @@
 import t from 'tap'
-import { createSessions } from '../../src/auth/sessions.ts'
+import { createSessions, type Sessions } from '../../src/auth/sessions.ts'
 import { sha256Hex } from '../../src/ids.ts'
-import type { TokenFamilyRow } from '../../src/store/collections.ts'
+import type { TokenFamilyRow, UserRow } from '../../src/store/collections.ts'
+import type { AccessToken } from '../../src/auth/tokens.ts'
 import { authParts, codeOf, HOUR_MS, SECRET } from './parts.ts'
+
+/** What an access token is good for now. */
+async function checked(sessions: Sessions, token: AccessToken, user: UserRow) {
+  return sessions.check(token, user, await sessions.find(token))
+}
 
 t.test('a refresh token works once; its second use ends the session', async (t) => {
   const { sessions, tokens, newUser } = authParts(t)
@@ -12,7 +18,7 @@ t.test('a refresh token works once; its second use ends the session', async (t) 
   t.not(second.refreshToken, first.refreshToken)
   t.not(second.accessToken, first.accessToken)
   t.equal(tokens.verify(second.accessToken).sid, tokens.verify(first.accessToken).sid)
-  const check = async () => (await sessions.check(tokens.verify(second.accessToken), user)).isRevoked
+  const check = async () => (await checked(sessions, tokens.verify(second.accessToken), user)).isRevoked
   t.equal(await check(), false)
   t.equal(await codeOf(sessions.rotate(first.refreshToken)), 'invalid_refresh_token')
   t.equal(await check(), true, 'every token since that login')
@@ -45,7 +51,8 @@ t.test(
     const { clock, sessions, tokens, newUser } = parts
     const elsewhere = createSessions({ ...parts, refreshTtlMs: 24 * HOUR_MS, secret: SECRET })
     const user = await newUser('alice')
-    const isRevoked = async (accessToken: string) => (await sessions.check(tokens.verify(accessToken), user)).isRevoked
+    const isRevoked = async (accessToken: string) =>
+      (await checked(sessions, tokens.verify(accessToken), user)).isRevoked
     for (const spoil of ['time', 'use'] as const) {
       const { refreshToken } = await sessions.issue(user)
       const [one, other] = await Promise.all([sessions.rotate(refreshToken), elsewhere.rotate(refreshToken)])
@@ -120,10 +127,10 @@ t.test('a password change ends the sessions that began before, in one write', as
   const pair = await sessions.issue(user)
   clock.advance(1)
   const { after: changed } = await users.update(user.id, { passwordHash: 'another' })
-  t.equal((await sessions.check(tokens.verify(pair.accessToken), changed)).isRevoked, true)
+  t.equal((await checked(sessions, tokens.verify(pair.accessToken), changed)).isRevoked, true)
   t.equal(await codeOf(sessions.rotate(pair.refreshToken)), 'invalid_refresh_token')
   const later = await sessions.issue(changed)
-  t.equal((await sessions.check(tokens.verify(later.accessToken), changed)).isRevoked, false)
+  t.equal((await checked(sessions, tokens.verify(later.accessToken), changed)).isRevoked, false)
 })
 
 t.test('a session is ended by its refresh token or the SHA-256 of it, by its owner only', async (t) => {
@@ -161,9 +168,9 @@ t.test('a token without a session is revoked by itself, or with all tokens issue
     issuedAt: clock.now(),
     expiresAt: clock.now() + HOUR_MS
   })
-  const isRevoked = async (checked: ReturnType<typeof token>) => {
+  const isRevoked = async (asked: ReturnType<typeof token>) => {
     const row = await users.findById(user.id)
-    return row && (await sessions.check(checked, row)).isRevoked
+    return row && (await checked(sessions, asked, row)).isRevoked
   }
   t.equal(await sessions.revokeOwn(token('one')), 1)
   t.equal(await isRevoked(token('one')), true)
@@ -180,9 +187,9 @@ t.test('a session id that is not one of the user counts as none', async (t) => {
   const { sessions, tokens, newUser } = authParts(t)
   const alice = await newUser('alice')
   const bobs = tokens.verify((await sessions.issue(await newUser('bob'))).accessToken)
-  t.strictSame(await sessions.check({ ...bobs, userId: alice.id }, alice), { sid: null, isRevoked: false })
+  t.strictSame(await checked(sessions, { ...bobs, userId: alice.id }, alice), { sid: null, isRevoked: false })
   t.equal(await sessions.revokeOwn({ ...bobs, userId: alice.id }), 1)
-  t.equal((await sessions.check({ ...bobs, userId: alice.id }, alice)).isRevoked, true)
+  t.equal((await checked(sessions, { ...bobs, userId: alice.id }, alice)).isRevoked, true)
 })
 
 t.test('expired rows are purged, and a revoked session not before its access tokens have expired', async (t) => {
