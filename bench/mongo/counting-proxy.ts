@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { mongodbProtocol } from '../../test/servers/wire-message.ts'
 import type { MongoPlace } from '../gateway.ts'
-import { type Trips, tripsOf, type WireEvent } from './trips.ts'
+import { isPublication, type Trips, tripsOf, type WireEvent } from './trips.ts'
 
 /** Counts what passes between a gateway and its MongoDB; everything does pass. */
 export interface TripCounter {
@@ -25,11 +25,16 @@ export async function startCountingProxy({ url, database }: MongoPlace): Promise
   const listener = createServer({ noDelay: true }, (client) => {
     const number = (connections += 1)
     const server = connect({ host: target.hostname, port: Number(target.port || 27_017), noDelay: true })
-    const note = (kind: WireEvent['kind'], id: number) => void events.push({ kind, id: `${number}:${id}` })
+    const named = (id: number) => `${number}:${id}`
     join(client, server, (message) => {
-      if (mongodbProtocol.describe(message) !== undefined) note('sent', mongodbProtocol.requestId(message))
+      const request = mongodbProtocol.describe(message)
+      if (request === undefined) return
+      const id = named(mongodbProtocol.requestId(message))
+      events.push({ kind: 'sent', id, isBackground: isPublication(request) })
     })
-    join(server, client, (message) => note('answered', mongodbProtocol.answeredId(message)))
+    join(server, client, (message) => {
+      events.push({ kind: 'answered', id: named(mongodbProtocol.answeredId(message)) })
+    })
     for (const socket of [client, server]) sockets.add(socket.once('close', () => sockets.delete(socket)))
   })
   await once(listener.listen(0, '127.0.0.1'), 'listening')
