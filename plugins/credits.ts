@@ -51,7 +51,8 @@ export default fp(
       onFreeEnd: app.freeRuns.ended
     })
     const unsettled = new Map<Bill, Exchange>()
-    const running = new Set<Exchange>()
+    /** The key of the place that each running prediction has. */
+    const running = new Map<Exchange, string>()
     app.decorate('ledger', ledger)
     app.decorate('creditAccounts', accounting ?? createLedgerAccounts({ ledger, openingMicro }))
     app.decorate('idempotency', idempotency)
@@ -88,11 +89,12 @@ export default fp(
       else exchange.whenEnded((outcome) => settle(exchange, bill, outcome))
       if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
       // The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429.
-      if (!(await takePlace(exchange))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
-      running.add(exchange)
+      const place = placesOf(exchange)
+      if (!(await takePlace(exchange, place))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+      running.set(exchange, place)
       exchange.beforeConcluded(() => {
         running.delete(exchange)
-        return bus.release(placesOf(exchange), exchange.runId)
+        return bus.release(place, exchange.runId)
       })
       return bill
     }
@@ -128,15 +130,15 @@ export default fp(
       void lifecycle.track(accounting.record(usage, bill.hold, customer))
     }
 
-    function takePlace(exchange: Exchange): Promise<boolean> {
-      return bus.acquire(placesOf(exchange), exchange.runId, LEASE_MS, config.limits.concurrentPerUser)
+    function takePlace({ runId }: Exchange, place: string): Promise<boolean> {
+      return bus.acquire(place, runId, LEASE_MS, config.limits.concurrentPerUser)
     }
 
     lifecycle.every(RENEW_MS, 'hold leases', async function renewHolds() {
       const renewals = [...unsettled].map(([bill, { kept }]) => bill.renew(kept))
       const renewed = await Promise.allSettled(renewals)
       if (renewed.some(({ status }) => status === 'rejected')) sweeper.doubt()
-      await Promise.allSettled([...running].map(takePlace))
+      await Promise.allSettled([...running].map(([exchange, place]) => takePlace(exchange, place)))
     })
     lifecycle.every(PURGE_MS, 'idempotency keys', async function purgeKeys() {
       await takeTurn('idempotency-purge', PURGE_MS, () => idempotency.purgeExpired())

@@ -92,10 +92,14 @@ export default fp(
       const runId = runIdOf(messageId)
       const keyedRun = key === undefined ? undefined : { accountId: identity.userId, key, rid: runId }
       let sessionId: string
+      let lease: string
       try {
         const named = await namedSession(prediction, identity, grant.chatflow.id)
         sessionId = named?.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
-        await takeSession(sessionId, runId)
+        lease = sessionLease(sessionId)
+        // From now on the session is this run's alone.
+        if (!(await app.bus.acquire(lease, runId, SESSION_LEASE_MS)))
+          throw new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
         request.session = named?.session ?? null
       } catch (error) {
         if (keyedRun) await app.idempotency.forget(keyedRun)
@@ -117,7 +121,7 @@ export default fp(
       exchanges.set(runId, opened)
       opened.beforeConcluded(() => {
         exchanges.delete(runId)
-        return app.bus.release(sessionLease(sessionId), runId)
+        return app.bus.release(lease, runId)
       })
       if (keyedRun) app.keepKey(opened, keyedRun, (outcome) => keptResult(opened, outcome))
       request.exchange = opened
@@ -211,12 +215,6 @@ export default fp(
     function newSession(identity: Identity, chatflowId: string, messageId: string): string {
       const owner = chatOwnerOf(identity)
       return owner.visitorId === null ? app.ids.ordered() : sessionOfChat(owner, chatflowId, messageId)
-    }
-
-    /** From now on the session is this run's alone. */
-    async function takeSession(sessionId: string, runId: string): Promise<void> {
-      if (!(await app.bus.acquire(sessionLease(sessionId), runId, SESSION_LEASE_MS)))
-        throw new AppError('session_busy', { retryAfterSeconds: RETRY_SECONDS })
     }
 
     app.decorate('keepKey', function keepKey(opened, run, receiptOf) {

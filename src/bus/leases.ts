@@ -10,45 +10,62 @@ export interface HeldLease {
   expiresAt: number
 }
 
+/** One lease: who holds it, and until when (epoch ms). */
+interface Lease {
+  holders: { owner: string; expiresAt: number }[]
+  places: number
+  /** When the last of them runs out. */
+  expiresAt: number
+}
+
 /** Leases of one process, by the rules of the port. */
 export function createLeases(clock: Clock, maxEntries: number) {
-  const leases = createExpiringMap<{ owners: Map<string, number>; places: number; expiresAt: number }>(
-    clock,
-    maxEntries
-  )
-
-  function expiryOf(key: string, owner: string): number | undefined {
-    const expiresAt = leases.get(key)?.owners.get(owner)
-    return expiresAt !== undefined && expiresAt > clock.now() ? expiresAt : undefined
-  }
+  const leases = createExpiringMap<Lease>(clock, maxEntries)
 
   return {
     /** Until when the owner holds it, epoch ms; undefined if it does not. */
-    expiryOf,
+    expiryOf(key: string, owner: string): number | undefined {
+      const now = clock.now()
+      const expiresAt = holderOf(leases.get(key, now), owner)?.expiresAt
+      return expiresAt !== undefined && expiresAt > now ? expiresAt : undefined
+    },
     acquire(key: string, owner: string, ttlMs: number, places: number): boolean {
       const now = clock.now()
       const known = leases.get(key, now)
-      const owners = known?.owners ?? new Map<string, number>()
-      if (known) for (const [other, expiresAt] of owners) if (expiresAt <= now) owners.delete(other)
-      if (!owners.has(owner) && owners.size >= places) return false
-      const until = now + ttlMs
-      owners.set(owner, until)
-      leases.set(key, { owners, places, expiresAt: owners.size === 1 ? until : Math.max(...owners.values()) })
+      const expiresAt = now + ttlMs
+      if (!known) {
+        leases.set(key, { holders: [{ owner, expiresAt }], places, expiresAt })
+        return true
+      }
+      known.holders = known.holders.filter((other) => other.expiresAt > now)
+      const own = holderOf(known, owner)
+      if (own) own.expiresAt = expiresAt
+      else if (known.holders.length >= places) return false
+      else known.holders.push({ owner, expiresAt })
+      known.places = places
+      known.expiresAt = known.holders.reduce((last, holder) => Math.max(last, holder.expiresAt), 0)
       return true
     },
     release(key: string, owner: string): void {
       const lease = leases.get(key)
-      if (lease?.owners.delete(owner) && lease.owners.size === 0) leases.delete(key)
+      if (!lease) return
+      lease.holders = lease.holders.filter((holder) => holder.owner !== owner)
+      if (lease.holders.length === 0) leases.delete(key)
     },
     all(): HeldLease[] {
+      const now = clock.now()
       return leases
         .all()
-        .flatMap(([key, { owners, places }]) =>
-          [...owners]
-            .filter(([, expiresAt]) => expiresAt > clock.now())
-            .map(([owner, expiresAt]) => ({ key, owner, places, expiresAt }))
+        .flatMap(([key, { holders, places }]) =>
+          holders
+            .filter(({ expiresAt }) => expiresAt > now)
+            .map(({ owner, expiresAt }) => ({ key, owner, places, expiresAt }))
         )
     },
     clear: () => leases.clear()
   }
+}
+
+function holderOf(lease: Lease | undefined, owner: string) {
+  return lease?.holders.find((holder) => holder.owner === owner)
 }

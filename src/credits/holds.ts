@@ -59,15 +59,14 @@ export function createHolds({ store, clock, ids, maxHolds, leaseMs }: HoldsOptio
     availableOf: ({ available }) => available
   }
 
-  async function reserve(reservation: Reservation): Promise<Hold> {
-    requireAmount(reservation.amountMicro)
-    return await (reservation.amountMicro === 0
-      ? free(reservation)
-      : persist(clock, (isRepeated) => tryToReserve(reservation, isRepeated)))
+  function reserve(reservation: Reservation): Promise<Hold> {
+    if (reservation.amountMicro === 0) return free(reservation)
+    return persist(clock, (isRepeated) => tryToReserve(reservation, isRepeated))
   }
 
   async function tryToReserve(reservation: Reservation, isRepeated: boolean): Promise<Hold | undefined> {
     const { rid, accountId, chatflowId, amountMicro, limits = NO_LIMITS, meta = {} } = reservation
+    requireAmount(amountMicro)
     if (isRepeated) {
       const account = await accounts.get(accountId)
       if (!account) throw new AppError('user_not_found')
