@@ -30,71 +30,90 @@ const LAST_CHUNK = '0\r\n\r\n'
  * A body that costs one write to the socket per turn. Node frames each chunk with three writes more, so where chunks go to
  * a connection they are framed here.
  */
-export function createEventBody({ reply, clock, pingMs, ping, onPing, onReady }: EventBodyOptions): EventBody {
-  const isChunked = reply.chunkedEncoding === true && reply.socket instanceof Socket
-  if (isChunked) reply.chunkedEncoding = false
-  let waiting = ''
-  let isBlocked = false
-  let hasHead = false
-  let wroteAt = clock.now()
-  let cancelPing = clock.after(pingMs, pingIfSilent)
-  reply.on('drain', ready)
-  reply.once('close', close)
+export function createEventBody(options: EventBodyOptions): EventBody {
+  return new TurnBody(options)
+}
 
-  function flush(): void {
-    const text = waiting
-    waiting = ''
+/** A class, because each stream has one. */
+class TurnBody implements EventBody {
+  readonly #options: EventBodyOptions
+  readonly #isChunked: boolean
+  #waiting = ''
+  #isBlocked = false
+  #hasHead = false
+  #wroteAt: number
+  #cancelPing: () => void
+
+  constructor(options: EventBodyOptions) {
+    const { reply, clock, pingMs } = options
+    this.#options = options
+    this.#isChunked = reply.chunkedEncoding === true && reply.socket instanceof Socket
+    if (this.#isChunked) reply.chunkedEncoding = false
+    this.#wroteAt = clock.now()
+    this.#cancelPing = clock.after(pingMs, this.#pingIfSilent)
+    reply.on('drain', () => this.#ready())
+    reply.once('close', () => {
+      this.#cancelPing()
+      this.#ready()
+    })
+  }
+
+  write(text: string): boolean {
+    const { reply } = this.#options
+    if (text === '' || reply.destroyed || reply.writableEnded) return true
+    if (this.#waiting === '') process.nextTick(flush, this)
+    this.#waiting += text
+    // As Node will say when it is written: who is to read no further must know at once, and not at the next event.
+    this.#isBlocked ||= this.#waiting.length + reply.writableLength >= reply.writableHighWaterMark
+    return !this.#isBlocked
+  }
+
+  end(text = ''): void {
+    const { reply } = this.#options
+    this.#cancelPing()
+    const rest = this.#waiting + text
+    this.#waiting = ''
+    if (reply.destroyed || reply.writableEnded) return
+    reply.end(this.#isChunked ? chunk(rest) + LAST_CHUNK : rest)
+  }
+
+  flush(): void {
+    const { reply, clock, onReady } = this.#options
+    const text = this.#waiting
+    this.#waiting = ''
     if (text === '' || reply.destroyed) return
-    wroteAt = clock.now()
+    this.#wroteAt = clock.now()
     // Corked and uncorked by hand it leaves now, and not in a further turn.
     reply.cork()
     // Node keeps the head as long as the reply lasts: in all its pieces, unless it is written by itself.
-    if (!hasHead) reply.flushHeaders?.()
-    hasHead = true
-    const wasBlocked = isBlocked
-    isBlocked = !reply.write(isChunked ? chunk(text) : text)
+    if (!this.#hasHead) reply.flushHeaders?.()
+    this.#hasHead = true
+    const wasBlocked = this.#isBlocked
+    this.#isBlocked = !reply.write(this.#isChunked ? chunk(text) : text)
     reply.uncork()
-    if (wasBlocked && !isBlocked) onReady()
+    if (wasBlocked && !this.#isBlocked) onReady()
   }
 
-  function ready(): void {
-    isBlocked = false
-    onReady()
+  #ready(): void {
+    this.#isBlocked = false
+    this.#options.onReady()
   }
 
-  function close(): void {
-    cancelPing()
-    ready()
-  }
-
-  function pingIfSilent(): void {
-    const silentMs = clock.now() - wroteAt
+  readonly #pingIfSilent = (): void => {
+    const { clock, pingMs, ping, onPing } = this.#options
+    const silentMs = clock.now() - this.#wroteAt
     // A client that does not read is not silent: a comment would only lengthen its queue.
-    if (silentMs >= pingMs && !isBlocked) {
-      waiting += ping
-      flush()
+    if (silentMs >= pingMs && !this.#isBlocked) {
+      this.#waiting += ping
+      this.flush()
       onPing()
     }
-    cancelPing = clock.after(silentMs >= pingMs ? pingMs : pingMs - silentMs, pingIfSilent)
+    this.#cancelPing = clock.after(silentMs >= pingMs ? pingMs : pingMs - silentMs, this.#pingIfSilent)
   }
+}
 
-  return {
-    write(text) {
-      if (text === '' || reply.destroyed || reply.writableEnded) return true
-      if (waiting === '') process.nextTick(flush)
-      waiting += text
-      // As Node will say when it is written: who is to read no further must know at once, and not at the next event.
-      isBlocked ||= waiting.length + reply.writableLength >= reply.writableHighWaterMark
-      return !isBlocked
-    },
-    end(text = '') {
-      cancelPing()
-      const rest = waiting + text
-      waiting = ''
-      if (reply.destroyed || reply.writableEnded) return
-      reply.end(isChunked ? chunk(rest) + LAST_CHUNK : rest)
-    }
-  }
+function flush(body: TurnBody): void {
+  body.flush()
 }
 
 /** The text as one chunk of an HTTP/1.1 body; none if it is empty, since that one would be the last. */

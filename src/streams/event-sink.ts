@@ -40,7 +40,7 @@ export function createEventSink({ writable, ...options }: EventSinkOptions): Eve
   }
 
   return {
-    write: body.write,
+    write: (text) => body.write(text),
     onReady(listener) {
       ready = listener
     },
