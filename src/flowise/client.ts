@@ -2,6 +2,7 @@ import { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type Call, createCall, isJson, type Reply, readAddress, readJson, segment } from './call.ts'
+import { createConnect } from './connect.ts'
 import { createEligibility, type Eligibility } from './eligibility.ts'
 import { createIcons, type Icon } from './icons.ts'
 import { isRecord, parseJson } from './json.ts'
@@ -70,7 +71,7 @@ export function createFlowiseClient(options: FlowiseClientOptions): FlowiseClien
   const address = readAddress(options.baseUrl, options.apiKey)
   const agent = new Agent({
     connections: maxConnections,
-    connect: { timeout: connectTimeoutMs },
+    connect: createConnect(connectTimeoutMs),
     // Flowise closes idle connections after 5 s, without notice: ours must be older news to us than to it.
     keepAliveTimeout: 3500,
     keepAliveMaxTimeout: 3500,
