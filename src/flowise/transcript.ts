@@ -8,6 +8,9 @@ import { type TokenUsage, usageOf, usageOfExecution } from './usage.ts'
 const TEXT_FIELDS: readonly string[] = ['text', 'question', 'token', 'start', 'thinking', 'metadata', 'end', 'error']
 const MAX_TEXT_BYTES = 1_048_576
 const MAX_DATA_BYTES = 262_144
+/** The longer a text is, the more rarely it is joined: this many bytes are copied for a token. */
+const BYTES_PER_PIECE = 256
+const FEWEST_PIECES = 8
 const TOOL_EVENTS: readonly string[] = ['artifacts', 'usedTools', 'calledTools', 'tool', 'agent_trace']
 
 export interface TranscriptOptions {
@@ -57,6 +60,7 @@ class CollectedTranscript implements Transcript {
   readonly #options: TranscriptOptions
   #fields: Map<string, { value: unknown; bytes: number }> | undefined
   #textBytes = 0
+  #pieces = 0
   #reported: TokenUsage | undefined
   #executed: TokenUsage | undefined
   text = ''
@@ -116,6 +120,13 @@ class CollectedTranscript implements Transcript {
       this.text = withoutHalfCharacter(this.text + cutToBytes(token, maxTextBytes - this.#textBytes))
     else this.text += token
     this.#textBytes += bytes
+    if (++this.#pieces >= Math.max(FEWEST_PIECES, this.#textBytes / BYTES_PER_PIECE)) this.#join()
+  }
+
+  /** What was added is an object per token until somebody looks at a character; those that stay make collecting garbage slow. */
+  #join(): void {
+    this.text.charCodeAt(0)
+    this.#pieces = 0
   }
 
   #addMetadata(data: Record<string, unknown>): void {
