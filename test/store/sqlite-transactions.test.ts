@@ -1,108 +1,14 @@
-import { pbkdf2 } from 'node:crypto'
-import { closeSync, readdirSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
-import { createDocumentCache } from '../../src/store/sqlite/cache.ts'
-import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
-import { createWatch } from '../../src/store/sqlite/connection.ts'
-import { createRedo } from '../../src/store/sqlite/redo.ts'
-import { createRedoLog } from '../../src/store/sqlite/redo-log.ts'
-import { createTransactions } from '../../src/store/sqlite/transactions.ts'
-
-/** A database with a rule that only a commit checks: each row names one that is there. */
-const SCHEMA = `
-  pragma journal_mode=wal;
-  pragma foreign_keys=on;
-  create table if not exists things (id text primary key, of text references things (id) deferrable initially deferred)`
+import t from 'tap'
+import { breakLog, occupyThreads, open } from './deferred.ts'
 
 /** Longer than the database may lag behind the log. */
 const LAG_MS = 150
 
-/** Group commit over such a database, with a log that everything goes into. */
-function open(t: Test, path = join(t.testdir(), 'things.db')) {
-  const db = new DatabaseSync(path)
-  db.exec(SCHEMA)
-  const cache = createDocumentCache()
-  const shelf = cache.shelf()
-  const lines = createRedo()
-  const put = (id: string, of: string) => db.prepare('insert or replace into things values (?, ?)').run(id, of)
-  const rows = {
-    put(_: string, text: string) {
-      const { id, of } = JSON.parse(text)
-      put(id, of)
-    },
-    remove() {}
-  }
-  const log = createRedoLog(`${path}-redo`)
-  const transactions = createTransactions(db, {
-    cache,
-    watch: createWatch(db, cache),
-    lines,
-    redone: rows,
-    log,
-    few: 0
-  })
-  const commits = createGroupCommit(db, transactions)
-  return {
-    path,
-    db,
-    transactions,
-    insert: (id: string, of = id) =>
-      commits.add(() => {
-        put(id, of)
-        const text = JSON.stringify({ id, of })
-        shelf.write(id, text)
-        lines.put('things', text)
-        return id
-      }, false),
-    /** What is there, for this connection; what is remembered goes with what is undone. */
-    ids: () => {
-      transactions.catchUp()
-      const ids = db
-        .prepare('select id from things order by id')
-        .all()
-        .map((row) => String(row['id']))
-      for (const id of ['a', 'b', 'c', 'd'])
-        if (!ids.includes(id) && shelf.get(id)) throw new Error(`${id} is remembered`)
-      return ids
-    },
-    async close() {
-      await commits.end()
-      try {
-        await transactions.end()
-      } finally {
-        db.close()
-      }
-    }
-  }
-}
-
-/** Ends the use of the log's file behind the back of those who write it: their next call fails. */
-function breakLog(path: string): void {
-  for (const fd of readdirSync('/proc/self/fd')) if (isLog(fd, path)) closeSync(Number(fd))
-}
-
-function isLog(fd: string, path: string): boolean {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`) === `${path}-redo`
-  } catch {
-    return false
-  }
-}
-
-/** Keeps all threads busy that wait for the disk. */
-function occupyThreads(): Promise<unknown> {
-  const work = promisify(pbkdf2)
-  return Promise.all(Array.from({ length: 8 }, () => work('x', 'y', 100_000, 32, 'sha512')))
-}
-
 t.test('a commit that fails takes nothing back that was acknowledged', async (t) => {
   const { path, insert, ids, close } = open(t)
-  await insert('a')
-  await insert('c', 'd')
+  await Promise.all([insert('a'), insert('c', 'd')])
   await pause(LAG_MS)
   t.same(ids(), ['a', 'c'], 'the log has it')
   t.equal(await insert('b'), 'b', 'and takes more')

@@ -1,6 +1,8 @@
 import { AppError } from '../../errors.ts'
 
 const STATEMENT = 1
+const BUSY = 5
+const FULL = 13
 const CONSTRAINT = 19
 const TOO_BIG = 18
 const CONSTRAINT_PRIMARY_KEY = 1555
@@ -23,6 +25,12 @@ export function isOwnFault(error: unknown): boolean {
   const code = resultCode(error)
   if (code === undefined) return !isClosed(error)
   return (code & 0xff) === CONSTRAINT || (code & 0xff) === TOO_BIG
+}
+
+/** Whether a commit that failed with this has left nothing that a crash could complete. */
+export function isRefused(error: unknown): boolean {
+  const code = resultCode(error) ?? 0
+  return [BUSY, FULL, CONSTRAINT].includes(code & 0xff)
 }
 
 /** The error as the port promises it: what SQLite could not do is store_unavailable, a caller's fault stays what it is. */

@@ -1,18 +1,19 @@
 import {
   closeSync,
-  existsSync,
+  constants,
   fdatasync,
+  fstatSync,
   fsyncSync,
-  ftruncateSync,
   openSync,
   readFileSync,
   statSync,
+  truncateSync,
   writeSync
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 
-/** Checksum of all behind it, length of the text, generation; each four bytes, the smallest first. */
+/** Checksum of the record before and of all behind it here, length of the text, generation; each four bytes, the smallest first. */
 const HEADER_BYTES = 12
 /** More than this becomes durable in the database itself. */
 const MAX_BYTES = 4 * 1024 * 1024
@@ -25,8 +26,8 @@ const BYTES_PER_UNIT = 3
 
 /**
  * A file of records that cost little to make durable. The records of a generation are what one transaction of the database will
- * hold; those of the next one are written over them. A record that a crash has torn, and what is left of older generations,
- * is not there for the reader.
+ * hold; those of the next one are written over them. Each names the one before it by its checksum. So a record that a crash has
+ * torn is not there for the reader, nor what was behind it, whatever is written in its place, nor what is left of older generations.
  */
 export interface RedoLog {
   /** Whether there may be records of this generation in the file. */
@@ -55,23 +56,38 @@ export function hasLeft(database: string): boolean {
   return (statSync(logOf(database), { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
+/** Where a record ends, and its checksum. */
+interface Mark {
+  end: number
+  sum: number
+}
+
+const START: Mark = { end: 0, sum: 0 }
+
 /** The log in this file, which is made with the first record. What throws does it as the file system. */
 export function createRedoLog(path: string): RedoLog {
   let fd: number | undefined
+  /** The one that a sync is under way for: its number may not become that of another file meanwhile. */
+  let syncing: number | undefined
+  /** Whether a crash would leave the name of the file. */
+  let isNamed = false
   let allocated = 0
-  let end = 0
+  let last = START
   /** Nothing that was found at first is doubted. */
-  let durableEnd = Infinity
+  let durable: Mark | undefined
   let isDoubtful = false
   /** Counts generations and cuts: what a sync from before says is of no use afterwards. */
   let epoch = 0
   let buffer = Buffer.alloc(0)
 
   function opened(): number {
-    if (fd !== undefined) return fd
-    const isNew = !existsSync(path)
-    fd = openSync(path, isNew ? 'w+' : 'r+', 0o600)
-    if (isNew) syncFolder(dirname(path))
+    if (fd === undefined) {
+      fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+      allocated = fstatSync(fd).size
+    }
+    // Who has made the file may have died before it did this.
+    if (!isNamed) syncFolder(dirname(path))
+    isNamed = true
     return fd
   }
 
@@ -90,14 +106,14 @@ export function createRedoLog(path: string): RedoLog {
     buffer.writeUInt32LE(length, 4)
     buffer.writeUInt32LE(generation, 8)
     const whole = buffer.subarray(0, HEADER_BYTES + length)
-    buffer.writeUInt32LE(crc32(whole.subarray(4)), 0)
+    buffer.writeUInt32LE(crc32(whole.subarray(4), last.sum), 0)
     return whole
   }
 
   /** Spoils what stands behind the end, and begins anew with the file, which may be well again. */
   function wipe(): void {
     try {
-      writeAll(opened(), Buffer.alloc(HEADER_BYTES), end)
+      writeAll(opened(), Buffer.alloc(HEADER_BYTES), last.end)
     } catch {
       // Then it may come back: nobody was told that it never will.
     }
@@ -105,91 +121,109 @@ export function createRedoLog(path: string): RedoLog {
   }
 
   function drop(): void {
-    try {
-      if (fd !== undefined) closeSync(fd)
-    } catch {
-      // It was lost before.
-    }
+    const dropped = fd
     fd = undefined
+    if (dropped !== undefined && dropped !== syncing) release(dropped)
   }
 
-  function goTo(position: number): void {
-    end = position
-    durableEnd = position
+  function goTo(mark: Mark): void {
+    last = mark
+    durable = mark
     epoch++
   }
 
   return {
-    isUsed: () => end > 0 || isDoubtful,
+    isUsed: () => last.end > 0 || isDoubtful,
     append(generation, text) {
-      if (end + HEADER_BYTES + text.length > MAX_BYTES) return false
+      if (last.end + HEADER_BYTES + text.length > MAX_BYTES) return false
       const whole = record(generation, text)
-      if (end + whole.length > MAX_BYTES) return false
+      const end = last.end + whole.length
+      if (end > MAX_BYTES) return false
       isDoubtful = true
       try {
         const file = opened()
-        reserve(file, end + whole.length)
-        writeAll(file, whole, end)
+        reserve(file, end)
+        writeAll(file, whole, last.end)
       } catch {
         wipe()
         return false
       }
-      end += whole.length
+      last = { end, sum: whole.readUInt32LE(0) }
       return true
     },
     sync(done) {
-      const [ofEpoch, reached] = [epoch, end]
+      const [ofEpoch, reached] = [epoch, last]
       const synced = (error: unknown) => {
+        if (syncing !== undefined && syncing !== fd) release(syncing)
+        syncing = undefined
         if (error) drop()
-        else if (ofEpoch === epoch) durableEnd = Math.max(durableEnd, reached)
+        else if (ofEpoch === epoch && reached.end > (durable?.end ?? 0)) durable = reached
         done(error)
       }
       try {
-        fdatasync(opened(), synced)
+        syncing = opened()
+        fdatasync(syncing, synced)
       } catch (error) {
         setImmediate(synced, error)
       }
     },
     read(generation) {
-      const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(0)
+      const bytes = bytesOf(path)
       const texts: string[] = []
-      allocated = bytes.length
-      let position = 0
+      last = START
       for (;;) {
-        const text = textAt(bytes, position, generation)
-        if (text === undefined) break
-        texts.push(text.toString())
-        position += HEADER_BYTES + text.length
+        const next = recordAt(bytes, last, generation)
+        if (next === undefined) break
+        texts.push(next.text)
+        last = next.mark
       }
-      end = position
-      durableEnd = Math.min(durableEnd, position)
+      if (durable === undefined || durable.end > last.end) durable = last
       return texts
     },
     cut() {
-      goTo(durableEnd)
+      goTo(durable ?? START)
       wipe()
     },
     restart() {
-      goTo(0)
+      goTo(START)
       isDoubtful = false
     },
     close(isOver) {
       try {
-        if (isOver && existsSync(path)) ftruncateSync(opened(), 0)
+        if (isOver) truncateSync(path)
       } catch {
-        // What is in it is of a generation that the database knows.
+        // There is none, or what is in it is of a generation that the database has.
       }
       drop()
     }
   }
 }
 
-/** The text of a whole record of this generation, if one stands here. */
-function textAt(bytes: Buffer, start: number, generation: number): Buffer | undefined {
+/** What is in the file; nothing, if there is none. */
+function bytesOf(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return Buffer.alloc(0)
+    throw error
+  }
+}
+
+/** The whole record of this generation that was written behind this one, if it stands there. */
+function recordAt(bytes: Buffer, { end: start, sum: before }: Mark, generation: number) {
   if (start + HEADER_BYTES > bytes.length || bytes.readUInt32LE(start + 8) !== generation) return undefined
   const end = start + HEADER_BYTES + bytes.readUInt32LE(start + 4)
-  if (end > bytes.length || bytes.readUInt32LE(start) !== crc32(bytes.subarray(start + 4, end))) return undefined
-  return bytes.subarray(start + HEADER_BYTES, end)
+  const sum = bytes.readUInt32LE(start)
+  if (end > bytes.length || sum !== crc32(bytes.subarray(start + 4, end), before)) return undefined
+  return { text: bytes.toString('utf8', start + HEADER_BYTES, end), mark: { end, sum } }
+}
+
+function release(file: number): void {
+  try {
+    closeSync(file)
+  } catch {
+    // It was lost before.
+  }
 }
 
 function writeAll(file: number, bytes: Buffer, start: number): void {

@@ -52,6 +52,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
   const specOf = specsByName(options.specs)
   const pathOf = createPathReader()
   const places = new Map<string, Place>()
+  let closing: Promise<void> | undefined
 
   function placeOf(name: string): Place {
     const known = places.get(name)
@@ -160,6 +161,16 @@ export function createSqliteStore(options: SqliteOptions): Store {
     }
   }
 
+  async function end(): Promise<void> {
+    await commits.end()
+    watch.end()
+    try {
+      await transactions.end()
+    } finally {
+      db.close()
+    }
+  }
+
   return {
     kind: 'sqlite',
     commitsInOrder: true,
@@ -169,15 +180,9 @@ export function createSqliteStore(options: SqliteOptions): Store {
     },
     // A transaction leaves nothing half done.
     async maintain() {},
-    async close() {
-      if (!db.isOpen) return
-      await commits.end()
-      watch.end()
-      try {
-        await transactions.end()
-      } finally {
-        db.close()
-      }
+    close() {
+      closing ??= end()
+      return closing
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { DocumentCache } from './cache.ts'
 import type { Watch } from './connection.ts'
+import { isRefused } from './errors.ts'
 import { type Redo, type Redone, redo } from './redo.ts'
 import type { RedoLog } from './redo-log.ts'
 
@@ -8,8 +9,8 @@ import type { RedoLog } from './redo-log.ts'
 const LAG_MS = 100
 /** Writes per millisecond that are few: each batch of them goes into the database at once. */
 const FEW_PER_MS = 0.02
-/** Generations of the log are counted by a number of the database that has 31 bits. */
-const GENERATIONS = 2 ** 31
+/** Commits are counted by a number of the database; of its bits, which may be anything, so many are used. */
+const GENERATIONS = 0x7f_ff_ff_ff
 
 /** Told once, when a batch is durable, or why it is not and never will be. */
 export type Kept = (error?: unknown) => void
@@ -61,6 +62,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   let isOpen = false
   /** The log may have what the database lacks: at first, what a process that died has left. */
   let isBehind = log !== undefined
+  /** A commit has failed that a crash may bring back: until one is done, nobody knows what the log would be applied to. */
+  let isInDoubt = false
   let generation = 0
   let timer: NodeJS.Timeout | undefined
   /** What is in the log and perhaps not yet durable, the oldest first. */
@@ -74,13 +77,14 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   let lastKept = 0
 
   function open(): void {
+    notice()
     if (isOpen) return
     begin.run()
     isOpen = true
     try {
       watch.look()
       if (!log) return
-      generation = (Number(version.get()?.['user_version']) + 1) % GENERATIONS
+      generation = (Number(version.get()?.['user_version']) + 1) & GENERATIONS
       if (isBehind) for (const record of log.read(generation)) redo(record, redone)
       isBehind = false
       timer = setTimeout(commitInTime, LAG_MS).unref()
@@ -89,6 +93,11 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
       isBehind = log !== undefined
       throw error
     }
+  }
+
+  /** SQLite undoes a transaction by itself when memory or the disk fails a statement of it, and be it one that only reads. */
+  function notice(): void {
+    if (isOpen && !db.isTransaction) rollBack()
   }
 
   function rollBack(): void {
@@ -102,15 +111,26 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     }
   }
 
-  /** All that is in the log is durable then, and the log is over. */
-  function commitAll(): void {
-    const isLogged = log?.isUsed()
-    if (isLogged) db.exec(`pragma user_version=${generation}`)
-    commit.run()
+  /** All that is in the log is durable then, and the log is over; `isMore`: and what is in no record. */
+  function commitAll(isMore = false): void {
+    if (!db.isTransaction) throw new Error('The transaction is undone')
+    const isNext = log !== undefined && (isMore || log.isUsed())
+    if (isNext) db.exec(`pragma user_version=${generation}`)
+    commitOnce()
     isOpen = false
     clearTimeout(timer)
-    if (isLogged) log?.restart()
+    if (isNext) log.restart()
     tell(added)
+  }
+
+  function commitOnce(): void {
+    try {
+      commit.run()
+      isInDoubt = false
+    } catch (error) {
+      isInDoubt ||= !isRefused(error)
+      throw error
+    }
   }
 
   function commitInTime(): void {
@@ -129,7 +149,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
       file.sync((error) => {
         syncing = undefined
         if (!error) tell(reached)
-        else if (reached > told) save(file)
+        // What was added behind it may be hit too, and the next sync would not say so.
+        else if (logged.length > 0) save(file)
         if (logged.length > 0) sync(file)
         resolve()
       })
@@ -185,8 +206,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     keep(kept) {
       const writes = lines.written()
       const record = lines.take()
-      if (!log || !isMuch(writes) || !log.append(generation, record)) {
-        commitAll()
+      if (!log || !isMuch(writes) || isInDoubt || !log.append(generation, record)) {
+        commitAll(writes > 0)
         cache.settle(writes)
         return kept()
       }
@@ -206,6 +227,7 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
       lines.undo(from)
     },
     catchUp() {
+      notice()
       if (!isBehind) return
       open()
       if (!log?.isUsed()) rollBack()
@@ -214,6 +236,7 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
       await synced()
       let isWhole = false
       try {
+        notice()
         if (isBehind) open()
         if (isOpen) commitAll()
         isWhole = true
