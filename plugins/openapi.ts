@@ -1,6 +1,5 @@
 import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError, catalogue, type ErrorCode } from '../src/errors.ts'
 import { failureBody } from '../src/flowise/failure-form.ts'
@@ -31,6 +30,8 @@ const pagePolicy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+const passedHeaders = ['content-type', 'content-security-policy', 'cache-control', 'etag', 'last-modified', 'location']
+
 /** The OpenAPI document, made from the schemas of the routes, and a page that shows it. */
 export default fp(
   async function openapi(app: FastifyInstance) {
@@ -60,19 +61,36 @@ export default fp(
         return document.openapiObject
       }
     })
-    await app.register(async function docsPage(page) {
-      page.addHook('onRoute', function openPage(route) {
-        route.config = { ...route.config, access: 'public' }
+    let page: Promise<FastifyInstance> | undefined
+    async function showPage(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+      page ??= openPage(app.swagger)
+      const { statusCode, headers, rawPayload } = await (await page).inject({
+        url: request.url,
+        headers: { 'if-none-match': request.headers['if-none-match'] ?? '' }
       })
-      await page.register(swaggerUi, {
-        routePrefix: '/docs',
-        staticCSP: pagePolicy,
-        uiConfig: { deepLinking: true, docExpansion: 'list', persistAuthorization: false }
-      })
-    })
+      if (statusCode === 404) return reply.callNotFound()
+      for (const name of passedHeaders) if (headers[name] !== undefined) reply.header(name, headers[name])
+      return reply.code(statusCode).send(statusCode === 304 ? undefined : rawPayload)
+    }
+    for (const url of ['/docs', '/docs/*'])
+      app.get(url, { config: { access: 'public' }, schema: { hide: true } }, showPage)
   },
   { name: 'openapi', dependencies: ['problem'] }
 )
+
+/** An application of its own, made for its first reader: most gateways never have one, and its packages take 5 MB. */
+async function openPage(document: FastifyInstance['swagger']): Promise<FastifyInstance> {
+  const { default: swaggerUi } = await import('@fastify/swagger-ui')
+  const page = fastify()
+  const ready = fp(async (app: FastifyInstance) => void app.decorate('swagger', document), { name: '@fastify/swagger' })
+  await page.register(ready)
+  await page.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: pagePolicy,
+    uiConfig: { deepLinking: true, docExpansion: 'list', persistAuthorization: false }
+  })
+  return page
+}
 
 /** What a scope opens, an API key opens too. */
 function withKeys<S extends { security?: unknown; hide?: boolean }>(schema: S, isOpen: boolean): S {
