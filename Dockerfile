@@ -23,4 +23,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "const { env, exit } = process; require(env.TLS_CERT_FILE ? 'https' : 'http').get({ host: '127.0.0.1', port: env.PORT, path: '/health', rejectUnauthorized: false }, (reply) => exit(reply.statusCode === 200 ? 0 : 1)).on('error', () => exit(1))"]
 # Without a shell, so that signals reach the process itself.
-CMD ["node", "src/server.js"]
+CMD ["node", "--max-semi-space-size=16", "src/server.js"]

@@ -1,4 +1,4 @@
-import { cp, mkdtemp } from 'node:fs/promises'
+import { cp, mkdtemp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { flows } from './flows.ts'
 import { type BenchProcess, freePort, startProcess, whenListening } from './process.ts'
@@ -39,10 +39,11 @@ export interface Installation {
 /** The real process with everything on; only the limits on how often and how many at once are lifted. */
 export async function startGateway({ upstreamUrl, dataDir, mongo, execArgv = [] }: GatewayOptions) {
   const port = await freePort()
+  const line = await startLine()
   const gateway: BenchProcess = startProcess({
-    script: 'src/server.js',
+    script: line.at(-1) ?? '',
     core: 'measured',
-    execArgv,
+    execArgv: [...line.slice(0, -1), ...execArgv],
     env: {
       NODE_ENV: 'production',
       HOST: '127.0.0.1',
@@ -63,6 +64,12 @@ export async function startGateway({ upstreamUrl, dataDir, mongo, execArgv = [] 
   })
   const listeningMs = await whenListening(gateway, port)
   return { ...gateway, url: `http://127.0.0.1:${port}`, listeningMs }
+}
+
+/** What `npm start` gives to Node: options, and the program. */
+async function startLine(): Promise<string[]> {
+  const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, '../package.json'), 'utf8'))
+  return String(scripts.start).split(' ').slice(1)
 }
 
 /** Installs a gateway through its API, as an administrator would, and stops it again. */

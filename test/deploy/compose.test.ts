@@ -27,6 +27,17 @@ t.test('without a profile there is one gateway and Flowise', async (t) => {
   t.same(scale, ['gateway-1', 'gateway-2', 'gateway-3', 'load-balancer', 'mongo', 'redis'])
 })
 
+t.test('the image starts the gateway as npm does', async (t) => {
+  const line: string = JSON.parse(read('package.json')).scripts.start
+  t.match(
+    read('Dockerfile'),
+    `CMD [${line
+      .split(' ')
+      .map((word) => JSON.stringify(word))
+      .join(', ')}]`
+  )
+})
+
 t.test('every gateway starts with what it is given', async (t) => {
   t.equal(gateways.length, 4)
   for (const [name, service] of gateways) {

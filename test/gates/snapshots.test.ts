@@ -52,6 +52,6 @@ t.test('every npm script that a document names exists', async (t) => {
 t.test('every file a script runs exists', async (t) => {
   const { scripts = {} }: { scripts?: Record<string, string> } = JSON.parse(read('package.json'))
   for (const [name, line] of Object.entries(scripts))
-    for (const [, path = ''] of line.matchAll(/\b((?:src|bench|test)\/[\w/-]+\.ts)\b/g))
+    for (const [, path = ''] of line.matchAll(/\b((?:src|bench|test)\/[\w/-]+\.[jt]s)\b/g))
       t.ok(existsSync(join(ROOT, path)), `${name}: ${path}`)
 })
