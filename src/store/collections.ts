@@ -231,17 +231,23 @@ export interface MetaRow extends Document {
 /** Unique keys and indexes of every collection, created at start by both adapters. */
 export const collections: CollectionSpec[] = [
   { name: 'meta' },
-  { name: 'users', unique: [['usernameKey'], ['email']], indexes: [['role', 'isActive'], ['createdAt']] },
-  { name: 'token_families', indexes: [['userId'], ['expiresAt'], ['logoutAt']] },
+  {
+    name: 'users',
+    unique: [['usernameKey'], ['email']],
+    indexes: [['role', 'isActive'], ['createdAt']],
+    isMarked: true
+  },
+  { name: 'token_families', isMarked: true, indexes: [['userId'], ['expiresAt'], ['logoutAt']] },
   {
     name: 'refresh_tokens',
     indexes: [['familyId'], ['expiresAt']],
     appendedFrom: ['token_families', 'refresh_tokens']
   },
   { name: 'revoked_tokens', indexes: [['expiresAt']] },
-  { name: 'chatflows', unique: [['alias']], indexes: [['status'], ['createdAt']] },
+  { name: 'chatflows', unique: [['alias']], indexes: [['status'], ['createdAt']], isMarked: true },
   {
     name: 'grants',
+    isMarked: true,
     indexes: [
       ['userId', 'isActive'],
       ['chatflowId', 'isActive', 'assignedAt']

@@ -32,6 +32,7 @@ export const keyCollections: CollectionSpec[] = [
   {
     name: 'api_keys',
     unique: [['place']],
-    indexes: [['userId', 'createdAt'], ['createdAt'], ['revokedAt'], ['expiresAt']]
+    indexes: [['userId', 'createdAt'], ['createdAt'], ['revokedAt'], ['expiresAt']],
+    isMarked: true
   }
 ]

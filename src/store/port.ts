@@ -78,6 +78,18 @@ export interface Collection<D extends Document> {
   count(where: Guard): Promise<number>
 }
 
+/**
+ * How often rows of some collections were changed. The same count in two looks: a row that was read after the first was
+ * answered has not been changed by anything that was acknowledged before the second began.
+ */
+export interface Marks {
+  /** One look for all rows. */
+  look(): Promise<CountOf>
+}
+
+/** Undefined while a row may be changing, and for collections that are not marked. What appears is no change. */
+export type CountOf = (collection: string, id: string) => number | undefined
+
 export interface Store {
   readonly kind: 'sqlite' | 'mongodb'
   /**
@@ -85,6 +97,8 @@ export interface Store {
    * these were refused, each for its own sake: by their guard, a taken key, or a document that the store does not take.
    */
   readonly commitsInOrder: boolean
+  /** Where reading is a way to another machine. */
+  readonly marks?: Marks
   collection<D extends Document>(name: string): Collection<D>
   /** Resolves when the store answers. @throws store_unavailable */
   ping(): Promise<void>
@@ -107,6 +121,8 @@ export interface CollectionSpec {
   partial?: { members: string[]; least: Record<string, number> }[]
   /** Members that may never become negative, checked by the database itself where it can. */
   nonNegative?: string[]
+  /** Its rows are asked for with every request and hardly change: a store that has marks marks their changes. */
+  isMarked?: boolean
   /** Collections whose operations append to this one; such a collection has no unique members. */
   appendedFrom?: string[]
 }

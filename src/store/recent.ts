@@ -1,9 +1,12 @@
 import type { Bus } from '../bus/port.ts'
 import type { Clock } from '../clock.ts'
+import { createLooks, type Look, type Looks } from './looks.ts'
 import type { Append, Collection, Document, Store } from './port.ts'
 
-/** How long a row is kept whose change nobody told: what is taken from somebody is gone everywhere within a second. */
+/** How long a row is used whose change nobody told: what is taken from somebody is gone everywhere within a second. */
 const LIFE_MS = 1_000
+/** How long it is kept if it is found unchanged meanwhile: what is written past the port shows after that. */
+const LONG_LIFE_MS = 60_000
 /** Rows of one collection, those included that are not there. */
 const MAX_ROWS = 10_000
 const CHANGES = 'changed rows'
@@ -27,16 +30,30 @@ interface Kept {
   /** Undefined while it is read. */
   row: Promise<Document | undefined> | undefined
   readAt: number
+  /** When it was read, or found to be unchanged. */
+  seenAt: number
+  /** The count of its changes before it was read; undefined where that says nothing of it. */
+  count: number | undefined
+}
+
+interface MemoryOptions {
+  clock: Clock
+  looks: Looks
+  /** Whether others can tell of changes. */
+  isOpen: () => boolean
 }
 
 /**
  * The store, with a memory for what its `recent` answers. Every write of such a row forgets it, here before the write
- * answers and in other processes when they hear of it over the bus; a message that is lost, or a bus of one process only, costs them a second. While
- * the bus is away nothing is remembered (ADR 24).
+ * answers and in other processes when they hear of it over the bus; a message that is lost, or a bus of one process only, costs them a second: what is
+ * older is read again, or looked at among the store's marks. While the bus is away nothing is remembered (ADR 24).
  */
 export function rememberRows(store: Store, { bus, clock }: RecentOptions): Store {
   let isHeard = false
-  const memories = new Map(COLLECTIONS.map((name) => [name, createMemory(clock, () => isHeard)]))
+  const looks = createLooks(store.marks, clock)
+  const memories = new Map(
+    COLLECTIONS.map((name) => [name, createMemory(name, { clock, looks, isOpen: () => isHeard })])
+  )
   bus.subscribe(CHANGES, (message) => {
     const [name = '', ...id] = message.split('/')
     memories.get(name)?.drop(id.join('/'))
@@ -82,33 +99,55 @@ export function rememberRows(store: Store, { bus, clock }: RecentOptions): Store
   return { ...store, collection }
 }
 
-function createMemory(clock: Clock, isOpen: () => boolean): Memory {
+function createMemory(name: string, { clock, looks, isOpen }: MemoryOptions): Memory {
   const kept = new Map<string, Kept>()
+
+  function read<D extends Document>(id: string, get: Collection<D>['get']): Promise<D | undefined> {
+    const known = kept.get(id)
+    const now = clock.now()
+    const isBeingRead = known !== undefined && known.row === undefined && Math.abs(now - known.readAt) < LIFE_MS
+    const count = looks.last()?.countOf(name, id)
+    const row = get(id).then(frozen)
+    // Who asks while another reads it reads too: of many who wait for a store that hangs, it must be able to refuse most.
+    if (isBeingRead || !isOpen()) return row
+    // Its place is taken while it is read: a write meanwhile takes it away.
+    const reading: Kept = { row: undefined, readAt: now, seenAt: now, count: undefined }
+    if (!known && kept.size >= MAX_ROWS) makeRoom()
+    kept.delete(id)
+    kept.set(id, reading)
+    row.then(
+      (found) => {
+        reading.row = row
+        // That a row appears is counted nowhere.
+        if (found !== undefined) reading.count = count
+      },
+      () => {
+        if (kept.get(id) === reading) kept.delete(id)
+      }
+    )
+    return row
+  }
+
+  /** Whether a row that is still kept has not changed up to this look. */
+  function isConfirmed(id: string, known: Kept, look: Look | undefined): boolean {
+    if (look === undefined || kept.get(id) !== known || look.countOf(name, id) !== known.count) return false
+    known.seenAt = look.beganAt
+    return true
+  }
 
   return {
     recent<D extends Document>(id: string, get: Collection<D>['get']) {
+      looks.keepUp()
       const known = kept.get(id)
-      const now = clock.now()
-      const isFresh = known !== undefined && Math.abs(now - known.readAt) < LIFE_MS
       // Every kept row is one that this collection answered for the id.
-      if (isFresh && known.row) return known.row as Promise<D | undefined>
-      const row = get(id).then(frozen)
-      // Who asks while another reads it reads too: of many who wait for a store that hangs, it must be able to refuse most.
-      if (isFresh || !isOpen()) return row
-      // Its place is taken while it is read: a write meanwhile takes it away.
-      const reading: Kept = { row: undefined, readAt: now }
-      if (!known && kept.size >= MAX_ROWS) makeRoom()
-      kept.delete(id)
-      kept.set(id, reading)
-      row.then(
-        () => {
-          reading.row = row
-        },
-        () => {
-          if (kept.get(id) === reading) kept.delete(id)
-        }
-      )
-      return row
+      const row = known?.row as Promise<D | undefined> | undefined
+      if (known === undefined || row === undefined) return read(id, get)
+      const now = clock.now()
+      if (Math.abs(now - known.seenAt) < LIFE_MS) return row
+      if (known.count === undefined || Math.abs(now - known.readAt) >= LONG_LIFE_MS) return read(id, get)
+      const look = looks.recent(LIFE_MS)
+      if (look instanceof Promise) return look.then((seen) => (isConfirmed(id, known, seen) ? row : read(id, get)))
+      return isConfirmed(id, known, look) ? row : read(id, get)
     },
     drop: (id) => void kept.delete(id),
     clear: () => kept.clear()

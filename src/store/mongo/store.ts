@@ -16,6 +16,7 @@ import {
 } from './document.ts'
 import { isTaken, unavailable } from './errors.ts'
 import { filterOf, keysetOf, sortOf } from './filter.ts'
+import { createRowMarks } from './marks.ts'
 import { createOutbox } from './outbox.ts'
 
 /** Appended documents that may wait in one source; beyond, they are published before more are added. */
@@ -46,6 +47,8 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
   const { run } = calls
   const specOf = specsByName(specs)
   const outbox = createOutbox({ db, clock, run })
+  const marked = specs.filter(({ isMarked }) => isMarked).map(({ name }) => name)
+  const marks = createRowMarks({ db, clock, run, names: new Set(marked) })
 
   function collection<D extends Document>(name: string): Collection<D> {
     const spec = specOf(name)
@@ -94,7 +97,8 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       const update = updateOf(change, waiting)
       const extra = { outbox: append.length > 0 ? HAS_ROOM : undefined, bounds: lowerBounds(spec, change) }
       if (!id.isWellFormed()) return false
-      const done = await unlessTaken(applied(id, guard, extra, (filter) => command(filter, update)))
+      const apply = () => unlessTaken(applied(id, guard, extra, (filter) => command(filter, update)))
+      const done = await marks.around(name, id, apply)
       if (done !== false) outbox.publishSoon(name, id, waiting)
       return done
     }
@@ -136,10 +140,11 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
       async remove(id, guard = {}) {
         if (!id.isWellFormed()) return false
         // What waits in a document belongs to other collections: it must not go with it.
-        return applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, async (filter) => {
+        const removed: Write<boolean> = async (filter) => {
           if (!isTarget) return (await documents.deleteOne(filter)).deletedCount === 1
           return (await documents.replaceOne(filter, { '%removedAt': clock.now() })).modifiedCount === 1
-        })
+        }
+        return marks.around(name, id, () => applied(id, guard, { outbox: NOTHING_WAITS, bounds: [] }, removed))
       },
       async list(query) {
         checkLimit(query.limit)
@@ -161,6 +166,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
   return {
     kind: 'mongodb',
     commitsInOrder: false,
+    marks,
     collection,
     async ping() {
       await run(() => db.command({ ping: 1 }))
@@ -172,6 +178,7 @@ export function createMongoStore({ db, specs, clock, calls, disconnect }: MongoO
         await outbox.flush(spec)
         await run(() => db.collection(spec.name).deleteMany({ '%removedAt': { $lt: before } }))
       }
+      await marks.maintain()
     },
     async close() {
       if (calls.isEnded) return
