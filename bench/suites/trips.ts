@@ -2,13 +2,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type Candidate, gatewayOn, type Running } from '../candidates.ts'
 import type { Installation } from '../gateway.ts'
 import { startCountingProxy } from '../mongo/counting-proxy.ts'
+import type { Trips } from '../mongo/trips.ts'
 import { median } from '../statistics.ts'
 import { requestsFor } from '../targets.ts'
 import type { Suite } from './suite.ts'
 
-const amountOf = (isQuick: boolean): number => (isQuick ? 10 : 30)
+/** Between two predictions: all users have had their turn only after the second for which a gateway asks nothing about them. */
+const IN_USE_MS = 60
 const PAUSES = 3
-/** Longer than a gateway remembers who asks. */
+/** Longer than that second. */
 const PAUSE_MS = 1_100
 /** What nobody waits for has ended by then. */
 const REST_MS = 500
@@ -16,13 +18,15 @@ const REST_MS = 500
 /** How often a prediction waits for MongoDB. */
 export const tripsSuite: Suite = {
   title: 'Round trips of a prediction on MongoDB',
-  text: (isQuick) =>
-    `Commands on the wire between the gateway and MongoDB; what only keeps a connection is not counted. *In use:* the median of ${amountOf(isQuick)} predictions of one user, each asked as soon as the one before is answered, as a gateway sees the same users, logins, ` +
-    `chatflows and grants again within a second; those rows are read again once a second, and a first turn of a session is not among those that continue one. *After a pause:* the median of ${PAUSES}, each ${PAUSE_MS} ms after the one before, with nobody else asking. ` +
+  text: () =>
+    'Commands on the wire between the gateway and MongoDB; what only keeps a connection is not counted. *In use:* all users ask in turn, ' +
+    `${IN_USE_MS} ms after the answer to the one before, so that each comes back after more than a second to a gateway that others have used meanwhile; all have asked before, and sessions that are continued have begun. The median of one round of all users, and the mean, in which the looks are that the gateway takes twice a second. ` +
+    `*After a pause:* the median of ${PAUSES} predictions of one user, ${PAUSE_MS} ms after each other, with nobody else there. ` +
     'In turn: the longest chain of commands of which each was sent after the one before was answered, which is what the client waits for. *In the background:* what nobody waits for, entries and messages on their way to their own collections, ' +
-    'of all predictions in use divided by their number; the more of them end within the same time, the fewer each.',
+    'of all predictions in use divided by their number; the more of them end within the same 50 ms, the fewer each.',
   metrics: [
     { key: 'commands', title: 'in use: commands', digits: 0 },
+    { key: 'meanCommands', title: 'mean', digits: 1 },
     { key: 'inTurn', title: 'in turn', digits: 0 },
     { key: 'pausedCommands', title: 'after a pause: commands', digits: 0 },
     { key: 'pausedInTurn', title: 'in turn', digits: 0 },
@@ -55,39 +59,41 @@ export const tripsSuite: Suite = {
     ]
   },
 
-  async warmUp(_bench, running, candidate) {
-    await askOnce(running, candidate)
-  },
-
-  async measure({ isQuick }, running, candidate) {
-    const paused = await askSome(running, candidate, { amount: PAUSES, pauseMs: PAUSE_MS })
-    await askOnce(running, candidate)
-    const inUse = await askSome(running, candidate, { amount: amountOf(isQuick), pauseMs: 0 })
-    return { ...inUse, pausedCommands: paused.commands, pausedInTurn: paused.inTurn }
+  async measure(_bench, running, candidate) {
+    const [first, ...others] = lanesOf(running, candidate)
+    if (first === undefined) throw new Error('Nobody may ask.')
+    const users = [first, ...others]
+    await askAll(running, users, IN_USE_MS)
+    const { commands, meanCommands, inTurn, background } = await askAll(running, users, IN_USE_MS)
+    const paused = await askAll(
+      running,
+      Array.from({ length: PAUSES }, () => first),
+      PAUSE_MS
+    )
+    return { commands, meanCommands, inTurn, pausedCommands: paused.commands, pausedInTurn: paused.inTurn, background }
   }
 }
 
-/** The trips of one of these predictions. */
-async function askSome(running: Running, candidate: Candidate, plan: { amount: number; pauseMs: number }) {
-  const { trips } = running
+/** The trips of one of these predictions, asked one after the other. */
+async function askAll({ trips }: Running, requests: readonly Request[], pauseMs: number) {
   if (trips === undefined) throw new Error('Nobody counts the round trips.')
-  const commands: number[] = []
-  const inTurn: number[] = []
+  const seen: Trips[] = []
   let background = 0
-  await pause(REST_MS)
-  trips.take()
-  for (let asked = 0; asked < plan.amount; asked += 1) {
-    await pause(plan.pauseMs)
+  for (const request of requests) {
+    await pause(pauseMs)
     background += trips.take().background
-    await askOnce(running, candidate)
-    const seen = trips.take()
-    commands.push(seen.commands)
-    inTurn.push(seen.inTurn)
-    background += seen.background
+    await ask(request)
+    seen.push(trips.take())
   }
   await pause(REST_MS)
-  background += trips.take().background
-  return { commands: median(commands), inTurn: median(inTurn), background: background / plan.amount }
+  for (const rest of [...seen, trips.take()]) background += rest.background
+  const commands = seen.map((one) => one.commands)
+  return {
+    commands: median(commands),
+    meanCommands: commands.reduce((sum, one) => sum + one, 0) / commands.length,
+    inTurn: median(seen.map((one) => one.inTurn)),
+    background: background / requests.length
+  }
 }
 
 async function startCounted(
@@ -111,9 +117,15 @@ async function startCounted(
   }
 }
 
-async function askOnce({ target }: Running, { keepsSession = false }: Candidate): Promise<void> {
-  const { url, lanes } = requestsFor(target, { flow: 'answer', isStream: false, connections: 1, keepsSession })
-  const reply = await fetch(url, { method: 'POST', ...lanes[0] })
+/** One request of each user. */
+function lanesOf({ target }: Running, { keepsSession = false }: Candidate): Request[] {
+  const connections = target.tokens.length
+  const { url, lanes } = requestsFor(target, { flow: 'answer', isStream: false, connections, keepsSession })
+  return lanes.map((lane) => new Request(url, { method: 'POST', ...lane }))
+}
+
+async function ask(request: Request): Promise<void> {
+  const reply = await fetch(request.clone())
   const text = await reply.text()
-  if (reply.status !== 200) throw new Error(`${url}: ${reply.status} ${text.slice(0, 300)}`)
+  if (reply.status !== 200) throw new Error(`${request.url}: ${reply.status} ${text.slice(0, 300)}`)
 }
