@@ -107,7 +107,7 @@ t.test('after a crash everything is there that was acknowledged, and nothing els
   const survives = fc.asyncProperty(turns, async (sequence) => {
     for (const [turn, rest] of sequence) {
       await Promise.allSettled(turn.map(perform))
-      if (rest === 0) await pause(120)
+      if (rest === 0) await pause(270)
       const there = await allOf(store)
       if (rest < 5 && !isDeepStrictEqual(await afterCrash(path, allOf), there)) return false
       crashes++
@@ -153,7 +153,7 @@ function lengthOf(path: string): number {
 t.test('a record is applied once: not again when the database has it, and not to another one', async (t) => {
   const { path, store, things } = open(t)
   await things.insert({ id: 'a', amount: 1 })
-  await pause(150)
+  await pause(300)
   const log = readFileSync(`${path}-redo`)
   t.ok(log.includes('"amount":1'), 'what was committed is still in the file')
   await store.close()
@@ -202,7 +202,7 @@ t.test('a few writes go into the database at once, where others see them', async
   await Promise.all(Array.from({ length: 40 }, (_, i) => things.insert({ id: `t${i}`, rank: i })))
   t.equal(await things.count({}), 41, 'who writes sees it')
   t.equal(await beside.collection('things').count({}), 1)
-  await pause(150)
+  await pause(300)
   t.equal(await beside.collection('things').count({}), 41, 'and others a moment later')
 })
 

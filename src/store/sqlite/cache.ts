@@ -82,8 +82,14 @@ export function createDocumentCache(): DocumentCache {
 
   function put(shelf: Halves, id: string, text: string | undefined, document?: Stored): void {
     const length = text?.length ?? OF_NOTHING
-    forget(shelf, id)
-    if (length <= MAX_DOCUMENT) add(shelf, id, { text: document ? undefined : text, document, size: length })
+    if (length > MAX_DOCUMENT) return forget(shelf, id)
+    // The young half is asked first: what the old one has of this row is never found again.
+    const entry = shelf.young.get(id)
+    if (!entry) return add(shelf, id, { text: document ? undefined : text, document, size: length })
+    size += length - entry.size
+    entry.text = document ? undefined : text
+    entry.document = document
+    entry.size = length
   }
 
   return {
