@@ -14,7 +14,14 @@ COPY package.json ./
 COPY src ./src
 COPY plugins ./plugins
 COPY routes ./routes
-RUN mkdir /data && chown 1000:1000 /data && chmod 700 /data
+RUN mkdir -p /data node_modules/.cache && chown 1000:1000 /data node_modules/.cache && chmod 700 /data
+USER 1000:1000
+# What Node makes of the sources is kept in the image, by a start of the demo that is ended again: it is found by its user and
+# the options of Node, and later nobody may write there.
+RUN NODE_ENV=development DATA_DIR=/tmp/demo timeout 20 node --max-semi-space-size=16 src/server.js > /dev/null; \
+  rm -r /tmp/demo && test -d node_modules/.cache/compiled
+USER 0:0
+RUN chown -R 0:0 node_modules/.cache && chmod -R a+rX node_modules/.cache
 USER 1000:1000
 VOLUME /data
 EXPOSE 8000
