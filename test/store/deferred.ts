@@ -100,3 +100,8 @@ export function occupyThreads(): Promise<unknown> {
   const work = promisify(pbkdf2)
   return Promise.all(Array.from({ length: 8 }, () => work('x', 'y', 100_000, 32, 'sha512')))
 }
+
+/** Behind the batch of this turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
+}

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/port.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { turn } from './deferred.ts'
 import { createRandom } from './random.ts'
 
 t.setTimeout(300_000)
@@ -33,10 +34,6 @@ async function notesIn(t: Test, store: Store): Promise<string[]> {
   t.equal(thing?.amount, 1000 + notes.length, 'both or neither')
   t.equal(thing?.['last'], notes.at(-1), 'and in order')
   return notes
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
 }
 
 /** A file of which the blocks may have reached the disk or not that were written since the last sync. */

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import type { RedoLog } from '../../src/store/sqlite/redo-log.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
-import { open } from './deferred.ts'
+import { open, turn } from './deferred.ts'
 
 /** Longer than the database may lag behind the log. */
 const LAG_MS = 150
@@ -48,11 +48,6 @@ function failing(errcode: number) {
       }
     })
   return { state, failed }
-}
-
-/** Behind the batch of this turn of the event loop. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
 }
 
 /** Undoes the transaction that a write has begun, before its record is durable. */
