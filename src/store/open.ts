@@ -56,6 +56,8 @@ async function serveSqlite(dataDir: string, { clock, check }: ServeOptions): Pro
   makeFolder(dataDir)
   const unlock = lockDirectory(dataDir)
   try {
+    // What fails here fails once more where it matters.
+    await bringIn(path).catch(() => undefined)
     // Read before a table is touched: a store that is too new stays as it is.
     if (existsSync(path))
       await (await checked(createSqliteStore({ path, specs: collections, readOnly: true }), check)).close()
@@ -80,18 +82,24 @@ async function inspectSqlite(dataDir: string): Promise<Store> {
   return checked(createSqliteStore({ path, specs: collections, readOnly: true }), checkWhole)
 }
 
-/** Brings into the file what a gateway that died has left in its log: who only looks does not read that. */
+/** Makes sure that one who only looks sees all that a gateway has left. */
 async function finish(dataDir: string, path: string): Promise<void> {
   if (!hasLeft(path)) return
   let unlock: (() => void) | undefined
   try {
     unlock = lockDirectory(dataDir)
-    if (isInForm({ path, specs: collections })) await createSqliteStore({ path, specs: collections }).close()
+    await bringIn(path)
   } catch {
     // A gateway runs, which does it at once; or nobody may write here, and the look is one at a moment before.
   } finally {
     unlock?.()
   }
+}
+
+/** Brings into the file what a gateway that died has left in its log, if its tables are those of this version. */
+async function bringIn(path: string): Promise<void> {
+  if (hasLeft(path) && isInForm({ path, specs: collections }))
+    await createSqliteStore({ path, specs: collections }).close()
 }
 
 async function serveMongo(address: MongoAddress, { clock, check }: ServeOptions): Promise<OpenedStore> {

@@ -1,8 +1,10 @@
-import { copyFileSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import type { CollectionSpec, Document } from '../../src/store/port.ts'
+import { collections, type MetaRow } from '../../src/store/collections.ts'
+import { openStore } from '../../src/store/open.ts'
 import { isInForm } from '../../src/store/sqlite/connection.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 
@@ -105,4 +107,30 @@ t.test('while another has the file nothing is read that lacks what the log has',
   t.notOk(await things.get('more'))
   await store.close()
   t.equal(statSync(`${path}-redo`).size, 0)
+})
+
+t.test('whether a gateway may serve is asked of all that another has left', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  await (await openStore({ dataDir }, { mode: 'serve' })).close()
+  const path = join(dataDir, 'gateway.db')
+  const died = createSqliteStore({ path, specs: collections, few: 0 })
+  t.teardown(() => died.close())
+  const meta = died.collection<MetaRow>('meta')
+  const image = (name: string) => {
+    const folder = join(t.testdirName, name)
+    mkdirSync(folder)
+    for (const part of ['', '-wal', '-redo']) copyFileSync(path + part, join(folder, `gateway.db${part}`))
+    return { dataDir: folder }
+  }
+  await meta.insert({ id: 'move', value: { source: 'x', startedAt: 1 } })
+  const unfinished = image('unfinished')
+  await meta.remove('move')
+  const finished = image('finished')
+  await meta.update('schema', {}, { set: { 'value.users': 99 } })
+  const newer = image('newer')
+  for (const mode of ['serve', 'inspect'] as const) {
+    await t.rejects(openStore(unfinished, { mode }), /move/)
+    await t.resolves(openStore(finished, { mode }).then((store) => store.close()))
+    await t.rejects(openStore(newer, { mode }), /newer gateway/)
+  }
 })
