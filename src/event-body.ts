@@ -28,7 +28,7 @@ const LAST_CHUNK = '0\r\n\r\n'
 
 /**
  * A body that costs one write to the socket per turn. Node frames each chunk with three writes more, so where chunks go to
- * a connection they are framed here.
+ * a connection they are framed here, and written to the connection itself.
  */
 export function createEventBody(options: EventBodyOptions): EventBody {
   return new TurnBody(options)
@@ -37,7 +37,9 @@ export function createEventBody(options: EventBodyOptions): EventBody {
 /** A class, because each stream has one. */
 class TurnBody implements EventBody {
   readonly #options: EventBodyOptions
-  readonly #isChunked: boolean
+  /** Where chunks are framed here. */
+  readonly #connection: Socket | undefined
+  readonly #out: Writable
   #waiting = ''
   #isBlocked = false
   #hasHead = false
@@ -47,14 +49,18 @@ class TurnBody implements EventBody {
   constructor(options: EventBodyOptions) {
     const { reply, clock, pingMs } = options
     this.#options = options
-    this.#isChunked = reply.chunkedEncoding === true && reply.socket instanceof Socket
-    if (this.#isChunked) reply.chunkedEncoding = false
+    this.#connection = reply.chunkedEncoding === true && reply.socket instanceof Socket ? reply.socket : undefined
+    if (this.#connection) reply.chunkedEncoding = false
+    this.#out = this.#connection ?? reply
     this.#wroteAt = clock.now()
     this.#cancelPing = clock.after(pingMs, this.#pingIfSilent)
-    reply.on('drain', () => this.#ready())
+    const ready = () => this.#ready()
+    this.#out.on('drain', ready)
     reply.once('close', () => {
       this.#cancelPing()
-      this.#ready()
+      // The next reply of a connection is not this one's.
+      this.#out.off('drain', ready)
+      ready()
     })
   }
 
@@ -64,7 +70,7 @@ class TurnBody implements EventBody {
     if (this.#waiting === '') process.nextTick(flush, this)
     this.#waiting += text
     // As Node will say when it is written: who is to read no further must know at once, and not at the next event.
-    this.#isBlocked ||= this.#waiting.length + reply.writableLength >= reply.writableHighWaterMark
+    this.#isBlocked ||= this.#waiting.length + this.#out.writableLength >= this.#out.writableHighWaterMark
     return !this.#isBlocked
   }
 
@@ -74,7 +80,7 @@ class TurnBody implements EventBody {
     const rest = this.#waiting + text
     this.#waiting = ''
     if (reply.destroyed || reply.writableEnded) return
-    reply.end(this.#isChunked ? chunk(rest) + LAST_CHUNK : rest)
+    reply.end(this.#connection ? chunk(rest) + LAST_CHUNK : rest)
   }
 
   flush(): void {
@@ -83,14 +89,15 @@ class TurnBody implements EventBody {
     this.#waiting = ''
     if (text === '' || reply.destroyed) return
     this.#wroteAt = clock.now()
-    // Corked and uncorked by hand it leaves now, and not in a further turn.
-    reply.cork()
+    // Corked and uncorked by hand it leaves now, and not in a further turn; what a connection is given does that by itself.
+    const isCorked = !this.#hasHead || this.#connection === undefined
+    if (isCorked) reply.cork()
     // Node keeps the head as long as the reply lasts: in all its pieces, unless it is written by itself.
     if (!this.#hasHead) reply.flushHeaders?.()
     this.#hasHead = true
     const wasBlocked = this.#isBlocked
-    this.#isBlocked = !reply.write(this.#isChunked ? chunk(text) : text)
-    reply.uncork()
+    this.#isBlocked = !this.#out.write(this.#connection ? chunk(text) : text)
+    if (isCorked) reply.uncork()
     if (wasBlocked && !this.#isBlocked) onReady()
   }
 
