@@ -30,6 +30,8 @@ declare module 'fastify' {
 
 const LEASE_MS = 60_000
 const RENEW_MS = 15_000
+/** How often is looked for holds whose time to be renewed has come. */
+const RENEW_STEP_MS = 250
 const SWEEP_MS = 10_000
 const VERIFY_MS = 3_600_000
 const PURGE_MS = 600_000
@@ -50,7 +52,8 @@ export default fp(
       onRetry: (error, rid) => app.log.error({ err: error, runId: rid }, 'settlement failed, will be repeated'),
       onFreeEnd: app.freeRuns.ended
     })
-    const unsettled = new Map<Bill, Exchange>()
+    /** In the order in which they are to be renewed. */
+    const unsettled = new Map<Bill, { exchange: Exchange; renewAt: number }>()
     /** The key of the place that each running prediction has. */
     const running = new Map<Exchange, string>()
     app.decorate('ledger', ledger)
@@ -78,7 +81,7 @@ export default fp(
       // A key with a budget needs room there, too.
       const holds = key?.budget ? within(payer, [key.budget]) : payer
       const bill = await billing.open(exchange, exchange.chatflow, { holds, key })
-      unsettled.set(bill, exchange)
+      toRenew(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
         exchange.onProgress = () => {
@@ -134,10 +137,31 @@ export default fp(
       return bus.acquire(place, runId, LEASE_MS, config.limits.concurrentPerUser)
     }
 
-    lifecycle.every(RENEW_MS, 'hold leases', async function renewHolds() {
-      const renewals = [...unsettled].map(([bill, { kept }]) => bill.renew(kept))
-      const renewed = await Promise.allSettled(renewals)
+    /** The last step before the time has passed. */
+    function toRenew(bill: Bill, exchange: Exchange): void {
+      unsettled.delete(bill)
+      unsettled.set(bill, { exchange, renewAt: clock.now() + RENEW_MS - RENEW_STEP_MS })
+    }
+
+    function* dueForRenewal(now: number): Generator<[Bill, Exchange]> {
+      for (const [bill, { exchange, renewAt }] of unsettled) {
+        if (renewAt > now) return
+        yield [bill, exchange]
+      }
+    }
+
+    // Each in its time: all at once would hold up every stream for as long as it takes to store what they have said.
+    lifecycle.every(RENEW_STEP_MS, 'hold leases', async function renewHolds() {
+      const due = [...dueForRenewal(clock.now())]
+      const renewed = await Promise.allSettled(
+        due.map(([bill, exchange]) => {
+          toRenew(bill, exchange)
+          return bill.renew(exchange.kept)
+        })
+      )
       if (renewed.some(({ status }) => status === 'rejected')) sweeper.doubt()
+    })
+    lifecycle.every(RENEW_MS, 'places of runs', async function renewPlaces() {
       await Promise.allSettled([...running].map(([exchange, place]) => takePlace(exchange, place)))
     })
     lifecycle.every(PURGE_MS, 'idempotency keys', async function purgeKeys() {
