@@ -8,6 +8,8 @@ export interface Frame {
   members: Record<string, unknown>
   /** The same object as one line of JSON that begins with `event`: the text as sent wherever that already has this form. */
   json: string
+  /** The text of a token whose `json` is as `createFrame` makes it. */
+  plainToken?: string | undefined
 }
 
 /** How nearly all events begin and end. */
@@ -20,7 +22,7 @@ const ESCAPED = /["\\\p{Cc}]/u
 /** A frame made here instead of by Flowise. */
 export function createFrame(event: string, data: unknown): Frame {
   const members = { event, data }
-  return { event, data, members, json: JSON.stringify(members) }
+  return { event, data, members, json: JSON.stringify(members), plainToken: undefined }
 }
 
 /**
@@ -36,7 +38,7 @@ function readPlainToken(text: string): Frame | undefined {
   if (text.length < SHORTEST_TOKEN || !text.startsWith(TOKEN_PREFIX) || !text.endsWith(TOKEN_SUFFIX)) return undefined
   const data = text.slice(TOKEN_PREFIX.length, -TOKEN_SUFFIX.length)
   if (ESCAPED.test(data)) return undefined
-  return { event: 'token', data, members: { event: 'token', data }, json: text }
+  return { event: 'token', data, members: { event: 'token', data }, json: text, plainToken: data }
 }
 
 function readJson(name: string, text: string): Frame {
@@ -47,7 +49,13 @@ function readJson(name: string, text: string): Frame {
     typeof parsed.event === 'string' &&
     (name === '' || 'data' in parsed || parsed.event === name)
   ) {
-    return { event: parsed.event, data: parsed.data, members: parsed, json: oneLine(text, parsed) }
+    return {
+      event: parsed.event,
+      data: parsed.data,
+      members: parsed,
+      json: oneLine(text, parsed),
+      plainToken: undefined
+    }
   }
   return createFrame(name === '' ? 'message' : name, parsed === undefined ? text : parsed)
 }

@@ -23,8 +23,8 @@ export interface WriterOptions {
 
 /** Keeps what was written for clients that come back. */
 export interface Recorder {
-  /** One frame. */
-  push(frame: string): void
+  /** One frame; `token` is its text if it is that of a plain token. */
+  push(frame: string, token?: string): void
   /** Several in one text. */
   pushAll(text: string): void
   end(): void
@@ -63,7 +63,7 @@ export function createStreamWriter(options: WriterOptions): StreamWriter {
     const event = filter(read)
     if (event === undefined) return true
     const text = dialect.event(event.event, event.json)
-    record?.push(text)
+    record?.push(text, event === read ? read.plainToken : undefined)
     return body?.write(text) ?? true
   }
 

@@ -23,7 +23,7 @@ export interface LiveStream extends Omit<StreamSeed, 'told' | 'attendance'> {
   /** Why there is no stream. */
   readonly refusal: ErrorCode | undefined
   /** Frames as one text, opening or closing. */
-  push(frame: string): void
+  push(frame: string, token?: string): void
   pushAll(text: string): void
   end(): void
   /** It ended before its first frame. */
@@ -161,8 +161,8 @@ class OpenStream implements LiveStream {
     return this.#begun.promise
   }
 
-  push(frame: string): void {
-    this.buffer.push(frame)
+  push(frame: string, token?: string): void {
+    this.buffer.push(frame, token)
   }
 
   pushAll(text: string): void {

@@ -27,8 +27,8 @@ export interface ReplayBuffer {
   readonly isEnded: boolean
   /** Nobody waits for those who have not read it. */
   readonly isDropped: boolean
-  /** One frame. Costs no copy of it. */
-  push(frame: string): void
+  /** One frame. Costs no copy of it; one that is `token` as the buffer would write it costs next to nothing. */
+  push(frame: string, token?: string): void
   /** Several frames in one text. */
   pushAll(text: string): void
   /** There will be no more. */
@@ -68,8 +68,11 @@ class FrameBuffer implements ReplayBuffer {
   #summary: Summary | undefined
   #told: Told
   #listeners: (() => void)[] = NOBODY
+  /** Empty for tokens that are in the text. */
   #frames: string[] = []
   #textLengths: number[] = []
+  /** Of the text, before the first of them. */
+  #lengthBefore = 0
   /** Index of the first frame that is kept, and its id. */
   #first = 0
   #firstId = 1
@@ -87,8 +90,8 @@ class FrameBuffer implements ReplayBuffer {
     return this.#firstId + this.#frames.length - this.#first - 1
   }
 
-  push(frame: string): void {
-    this.#add(frame)
+  push(frame: string, token?: string): void {
+    this.#add(token !== undefined && this.#isInText(token) ? '' : frame)
     this.#tell()
   }
 
@@ -100,7 +103,8 @@ class FrameBuffer implements ReplayBuffer {
   end(): void {
     if (this.isEnded) return
     this.isEnded = true
-    const text = this.#summary?.textLength === undefined ? '' : this.#told.text
+    const isNeeded = this.#summary?.textLength !== undefined || this.#frames.includes('', this.#first)
+    const text = isNeeded ? this.#told.text : ''
     this.#told = { text, isTruncated: false }
     this.#take(text.length)
     this.#tell()
@@ -128,8 +132,13 @@ class FrameBuffer implements ReplayBuffer {
     const from = this.#first + id - this.#firstId + 1
     if (from >= frames.length) return undefined
     let to = from
-    for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) bytes += sizeOf(frames[to])
-    return { text: frames.slice(from, to).join(''), id: id + to - from }
+    let text = ''
+    for (let bytes = 0; to < frames.length && bytes < wantedBytes; to++) {
+      const frame = this.#frameAt(to)
+      text += frame
+      bytes += sizeOf(frame)
+    }
+    return { text, id: id + to - from }
   }
 
   watch(listener: () => void): () => void {
@@ -145,6 +154,22 @@ class FrameBuffer implements ReplayBuffer {
     this.#room.take(bytes)
   }
 
+  /** True if it is what the text has gained since the frame before. */
+  #isInText(token: string): boolean {
+    const length = lengthOf(this.#told)
+    return !this.#told.isTruncated && length - this.#lengthAt(this.#frames.length - 1) === token.length
+  }
+
+  #lengthAt(index: number): number {
+    return index < 0 ? this.#lengthBefore : (this.#textLengths[index] ?? 0)
+  }
+
+  #frameAt(index: number): string {
+    const id = this.#firstId + index - this.#first
+    const token = () => this.#told.text.slice(this.#lengthAt(index - 1), this.#lengthAt(index))
+    return this.#frames[index] || this.#tokenFrame(id, token())
+  }
+
   #add(frame: string): void {
     this.#frames.push(frame)
     this.#textLengths.push(lengthOf(this.#told))
@@ -158,11 +183,11 @@ class FrameBuffer implements ReplayBuffer {
   }
 
   #shift(): void {
-    const frame = this.#frames[this.#first] ?? ''
+    const size = sizeOf(this.#frames[this.#first])
     this.#summary ??= createSummary(this.#tokenFrame, this.#maxBytes / 2)
     const before = this.#summary.keptBytes
-    this.#summary.add(this.#firstId, frame, this.#textLengths[this.#first] ?? 0)
-    this.#take(this.#summary.keptBytes - before - sizeOf(frame))
+    this.#summary.add(this.#firstId, this.#frameAt(this.#first), this.#lengthAt(this.#first))
+    this.#take(this.#summary.keptBytes - before - size)
     this.#frames[this.#first] = ''
     this.#first++
     this.#firstId++
@@ -170,6 +195,7 @@ class FrameBuffer implements ReplayBuffer {
   }
 
   #tidy(): void {
+    this.#lengthBefore = this.#lengthAt(this.#first - 1)
     this.#frames = this.#frames.slice(this.#first)
     this.#textLengths = this.#textLengths.slice(this.#first)
     this.#first = 0

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { readFrame } from '../../src/flowise/frame.ts'
+import { createFrame, readFrame } from '../../src/flowise/frame.ts'
 import { parseJson } from '../../src/flowise/json.ts'
 import { createSseParser } from '../../src/flowise/sse.ts'
 
@@ -81,3 +81,14 @@ function read(chunks: Buffer[]) {
   parser.end()
   return events
 }
+
+t.test('the JSON of a plain token can be made again from its text', async (t) => {
+  const texts = ['gateway ', '', 'Größe ', '€ 漢字', '\u2028', '</script>', '{"a":1}', 'a\\nb', 'a\tb', 'a\u0085b']
+  for (const text of texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)])) {
+    const { json, plainToken } = readFrame('', `{"event":"token","data":"${text}"}`)
+    if (plainToken !== undefined) t.equal(createFrame('token', plainToken).json, json)
+  }
+  t.equal(readFrame('', '{"event":"token","data":"gateway "}').plainToken, 'gateway ')
+  for (const json of ['{"event":"token","data":"a\\nb"}', '{"event":"token","data":"a","chatId":"1"}', '{"event":"x"}'])
+    t.equal(readFrame('', json).plainToken, undefined, json)
+})

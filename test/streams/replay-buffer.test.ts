@@ -13,7 +13,8 @@ function start({
   maxBytes = 2000,
   roomBytes = 1_000_000,
   spare = (): boolean => false,
-  maxText = 1_000_000
+  maxText = 1_000_000,
+  isPlain = false
 } = {}) {
   const room = createRoom(roomBytes, spare)
   const told = { text: '', isTruncated: false }
@@ -26,7 +27,7 @@ function start({
     say(token: string) {
       told.isTruncated ||= told.text.length + token.length > maxText
       told.text = (told.text + token).slice(0, maxText)
-      buffer.push(tokenFrame(buffer.lastId + 1, token))
+      buffer.push(tokenFrame(buffer.lastId + 1, token), isPlain ? token : undefined)
     },
     show: (event: string, data: unknown) => buffer.push(frame(buffer.lastId + 1, event, data))
   }
@@ -63,6 +64,33 @@ t.test('while all fits everybody gets all of it, as it was', async (t) => {
   t.same(readAll(buffer, 3)?.map(idOf), [4, 5])
   t.same(readAll(buffer, 5), [])
   t.same(readAll(buffer, 6)?.map(idOf), [1, 2, 3, 4, 5], 'an id that it never had')
+})
+
+t.test('plain tokens are read as they were written, though only the text has them', async (t) => {
+  const spoken = fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constant(undefined)), { maxLength: 60 })
+  const property = fc.property(spoken, fc.integer({ min: 0, max: 300 }), (words, maxText) => {
+    const written = start({ maxBytes: 1_000_000, maxText })
+    const inText = start({ maxBytes: 1_000_000, maxText, isPlain: true })
+    for (const { say, show, told } of [written, inText])
+      for (const word of words) {
+        if (word !== undefined) say(word)
+        else show('nextAgentFlow', 'one')
+        // What the text gains without a frame of its own is no token's.
+        if (word === '') Object.assign(told, { text: `${told.text}?` })
+      }
+    for (let after = 0; after <= written.buffer.lastId; after++)
+      t.same(readAll(inText.buffer, after), readAll(written.buffer, after))
+    written.buffer.end()
+    inText.buffer.end()
+    t.same(readAll(inText.buffer), readAll(written.buffer))
+    return written.buffer.lastId === inText.buffer.lastId
+  })
+  fc.assert(property, { numRuns: 50 })
+  const long = start({ isPlain: true })
+  for (let n = 0; n < 3000; n++) long.say(`word ${n} `)
+  long.buffer.end()
+  t.equal(textOf(readAll(long.buffer) ?? []), long.told.text)
+  t.same(readAll(long.buffer, 3000)?.map(dataOf), ['word 2998 ', 'word 2999 '])
 })
 
 t.test('what has left at the front is summed up: all of the text, the last event of each name', async (t) => {
