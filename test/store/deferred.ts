@@ -9,13 +9,19 @@ import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
 import { createWatch } from '../../src/store/sqlite/connection.ts'
 import { createRedo } from '../../src/store/sqlite/redo.ts'
 import { createRedoLog, type RedoLog } from '../../src/store/sqlite/redo-log.ts'
-import { createTransactions } from '../../src/store/sqlite/transactions.ts'
+import { createTransactions, LAG_MS } from '../../src/store/sqlite/transactions.ts'
+
+/** Longer than the database may lag behind the log. */
+export const OVERDUE_MS = LAG_MS + 50
 
 /** A database with a rule that only a commit checks: each row names one that is there. */
 const SCHEMA = `
   pragma journal_mode=wal;
   pragma foreign_keys=on;
   create table if not exists things (id text primary key, of text references things (id) deferrable initially deferred)`
+
+/** What SQLite calls a failure of the disk. */
+const IOERR = 10
 
 /** Puts something in the place of a part. */
 interface Changed {
@@ -60,6 +66,13 @@ export function open(t: Test, path = join(t.testdir(), 'things.db'), changed: Ch
         lines.put('things', text)
         return id
       }, false),
+    /** A write that takes its whole batch with it. */
+    failed: () => {
+      const write = () => {
+        throw Object.assign(new Error('broken'), { errcode: IOERR })
+      }
+      return commits.add(write, false)
+    },
     /** What is there, for this connection; what is remembered goes with what is undone. */
     ids: () => {
       transactions.catchUp()

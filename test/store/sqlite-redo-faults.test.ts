@@ -6,10 +6,7 @@ import t, { type Test } from 'tap'
 import type { RedoLog } from '../../src/store/sqlite/redo-log.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
-import { open, turn } from './deferred.ts'
-
-/** Longer than the database may lag behind the log. */
-const LAG_MS = 150
+import { open, OVERDUE_MS, turn } from './deferred.ts'
 
 /** What the database has, as others see it. */
 function countIn(t: Test, path: string): () => unknown {
@@ -65,7 +62,7 @@ t.test('what SQLite has undone by itself is begun again from the log', async (t)
   t.equal(await insert('c'), 'c', 'for writers')
   t.same(ids(), ['a', 'b', 'c'])
   await undone(db, insert('d'))
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.same(ids(), ['a', 'b', 'c', 'd'], 'and when nobody asks')
   await undone(db, insert('e'))
   const after = crashed(t, path)
@@ -86,7 +83,7 @@ t.test('behind a commit that a crash may complete, nothing is acknowledged from 
   const count = countIn(t, path)
   state.times = 1
   await insert('a')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.equal(count(), 0)
   t.equal(await insert('b'), 'b')
   t.equal(count(), 2, 'at once')
@@ -101,7 +98,7 @@ t.test('while the disk is full the log takes what there is room for', async (t) 
   const count = countIn(t, path)
   state.times = Infinity
   await insert('a')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.equal(await insert('b'), 'b')
   t.equal(count(), 0)
   t.same(ids(), ['a', 'b'])
@@ -118,7 +115,7 @@ t.test('a sync that fails is the end also for what was added behind it', async (
   const log = (real: RedoLog): RedoLog => ({ ...real, sync: (done) => void syncs.push(done) })
   const { path, insert, ids, close } = open(t, join(t.testdir(), 'things.db'), { log })
   const count = countIn(t, path)
-  t.same(await Promise.all([insert('a'), pause(LAG_MS)]), ['a', undefined], 'the commit comes before the sync')
+  t.same(await Promise.all([insert('a'), pause(OVERDUE_MS)]), ['a', undefined], 'the commit comes before the sync')
   const b = insert('b')
   await turn()
   t.equal(count(), 1)
@@ -153,6 +150,34 @@ t.test('a sync that comes late says nothing of what was added behind it', async 
   await close()
 })
 
+t.test('what is remembered goes with what is lost, whatever was undone and told before', async (t) => {
+  for (const isUndone of [false, true]) {
+    const syncs: (() => void)[] = []
+    let isBroken = false
+    const log = (real: RedoLog): RedoLog => ({
+      ...real,
+      sync(done) {
+        if (isBroken) syncs.push(() => done(new Error('broken')))
+        else real.sync((error) => syncs.push(() => done(error)))
+      }
+    })
+    const { insert, failed, ids, close } = open(t, join(t.testdir(), 'things.db'), { log })
+    const b = insert('b')
+    await turn()
+    if (isUndone) await t.rejects(failed(), { code: 'store_unavailable' })
+    const c = insert('c', 'nobody')
+    while (syncs.length === 0) await turn()
+    isBroken = true
+    syncs.shift()?.()
+    t.equal(await b, 'b')
+    syncs.shift()?.()
+    await t.rejects(c, { code: 'store_unavailable' })
+    t.same(ids(), ['b'])
+    t.equal(syncs.length, 0)
+    await close()
+  }
+})
+
 t.test('any number of the database will do', async (t) => {
   for (const number of [-5, -1, 2 ** 31 - 1, -(2 ** 31)]) {
     const path = join(t.testdir(), 'things.db')
@@ -162,7 +187,7 @@ t.test('any number of the database will do', async (t) => {
     const first = open(t, path)
     for (const id of ['a', 'b']) {
       t.equal(await first.insert(id), id)
-      await pause(LAG_MS)
+      await pause(OVERDUE_MS)
     }
     await first.insert('c')
     const after = crashed(t, path)

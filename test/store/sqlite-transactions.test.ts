@@ -2,24 +2,21 @@ import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { breakLog, occupyThreads, open, turn } from './deferred.ts'
-
-/** Longer than the database may lag behind the log. */
-const LAG_MS = 150
+import { breakLog, occupyThreads, open, OVERDUE_MS, turn } from './deferred.ts'
 
 t.test('a commit that fails takes nothing back that was acknowledged', async (t) => {
   const { path, insert, ids, close } = open(t)
   await Promise.all([insert('a'), insert('c', 'd')])
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.same(ids(), ['a', 'c'], 'the log has it')
   t.equal(await insert('b'), 'b', 'and takes more')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.same(ids(), ['a', 'b', 'c'])
   const beside = new DatabaseSync(path, { readOnly: true })
   t.teardown(() => beside.close())
   t.equal(beside.prepare('select count(*) as n from things').get()?.['n'], 0, 'the database has none of it yet')
   await insert('d')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   t.equal(beside.prepare('select count(*) as n from things').get()?.['n'], 4)
   await close()
 })
@@ -66,7 +63,7 @@ t.test('where neither can be written the batch is refused, and what was before i
 t.test('a log of which nobody knows whether it is on the disk is committed', async (t) => {
   const { path, insert, ids, close } = open(t)
   await insert('a')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   const threads = occupyThreads()
   const [b, c] = [insert('b'), insert('c')]
   await turn()
@@ -82,7 +79,7 @@ t.test('a log of which nobody knows whether it is on the disk is committed', asy
 t.test('and where that fails too, all that was not yet acknowledged is refused', async (t) => {
   const { path, insert, ids, close } = open(t)
   await insert('a')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   const threads = occupyThreads()
   const early = insert('b')
   await turn()
@@ -100,7 +97,7 @@ t.test('and where that fails too, all that was not yet acknowledged is refused',
 t.test('an answer waits for the disk, and not for those that come after it', async (t) => {
   const { insert, close } = open(t)
   await insert('a')
-  await pause(LAG_MS)
+  await pause(OVERDUE_MS)
   const threads = occupyThreads()
   let isAnswered = false
   const b = insert('b').then(() => {

@@ -6,7 +6,7 @@ import { type Redo, type Redone, redo } from './redo.ts'
 import type { RedoLog } from './redo-log.ts'
 
 /** How long the database may lag behind the log. */
-const LAG_MS = 250
+export const LAG_MS = 250
 /** Writes per millisecond that are few: each batch of them goes into the database at once. */
 const FEW_PER_MS = 0.02
 /** Commits are counted by a number of the database; of its bits, which may be anything, so many are used. */
