@@ -46,6 +46,13 @@ for (const price of [1, 0])
         await pause(1)
       }
     }
+    // Some were just arriving when they left, and others end behind their exchange: it is over when it stays so.
+    const isOver = async () => {
+      const running = (await stored(gateway).requests()).some(({ state }) => state === 'running')
+      const held = (await stored(gateway).account(user.id))?.held ?? 0
+      return !running && held === 0 && app.exchanges.size === 0
+    }
+    for (let times = 0; times < 50; times = (await isOver()) ? times + 1 : 0) await pause(10)
     await settled(t, gateway, user.id)
     const outcomes = (await stored(gateway).entries(user.id)).filter(({ kind }) => kind !== 'hold' && kind !== 'grant')
     const holds = (await stored(gateway).entries(user.id)).filter(({ kind }) => kind === 'hold')
