@@ -4,11 +4,13 @@ import { AppError } from '../../src/errors.ts'
 import type { Store } from '../../src/store/port.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { outliveLimits } from './file-limit.ts'
 import { createRandom } from './random.ts'
 
 // Child process of the stress test, `node redo-stress.ts <database> <seed>`: writes without end, whatever fails, and says on
 // stdout what became of each write. Now and then it takes its log away from itself, or closes the store in the midst of all.
 const [, , path = '', seed = ''] = process.argv
+outliveLimits()
 const random = createRandom(Number(seed))
 /** How many writes are few, each time the store is opened. */
 const FEW = [0, 0, 16, 300]
