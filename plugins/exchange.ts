@@ -8,6 +8,7 @@ import { ownSessionOfChat, type PredictionRequest, requestHash, sessionOfChat } 
 import { type PredictionResult, resultOf } from '../src/flowise/result.ts'
 import { createTranscript } from '../src/flowise/transcript.ts'
 import { sessionLease } from '../src/history/history.ts'
+import { isOf } from '../src/history/known-sessions.ts'
 import { runIdOf } from '../src/ids.ts'
 import type { ChatflowRow, SessionRow } from '../src/store/collections.ts'
 import { type Attendance, createAttendance } from '../src/streams/attendance.ts'
@@ -204,8 +205,7 @@ export default fp(
       if (sessionId === undefined) return undefined
       const owner = { userId: identity.userId, chatflowId }
       const session = await app.history.sessionToContinue(sessionId, owner)
-      if (!session || (session.userId === identity.userId && session.chatflowId === chatflowId))
-        return { sessionId, session }
+      if (!session || isOf(session, owner)) return { sessionId, session }
       if (clientChatId === undefined) throw new AppError('session_not_found')
       const own = ownSessionOfChat(chatOwnerOf(identity), chatflowId, clientChatId)
       return { sessionId: own, session: await app.history.sessionToContinue(own, owner) }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { type ChatOwner, ownSessionOfChat, sessionOfChat } from '../src/flowise/request.ts'
+import { isOf } from '../src/history/known-sessions.ts'
 import { createHistory, type History, type KnownChat } from '../src/history/history.ts'
 
 declare module 'fastify' {
@@ -39,7 +40,7 @@ export default fp(
       // Only a name that others can choose too may be taken.
       if (named !== chatId) return named
       const session = await app.history.session(named)
-      const isTaken = session && (session.userId !== owner.userId || session.chatflowId !== chatflowId)
+      const isTaken = session && !isOf(session, { userId: owner.userId, chatflowId })
       return isTaken ? ownSessionOfChat(owner, chatflowId, chatId) : named
     })
     lifecycle.every(PURGE_MS, 'chats without a question', async function purgePrepared() {

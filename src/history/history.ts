@@ -5,7 +5,7 @@ import { allOf } from '../store/collect.ts'
 import type { MessageRow, SessionRow } from '../store/collections.ts'
 import type { Position } from '../store/cursor.ts'
 import type { Guard, Store } from '../store/port.ts'
-import { createKnownSessions } from './known-sessions.ts'
+import { createKnownSessions, isOf } from './known-sessions.ts'
 import { listMessages, messagesOf, removeMessages } from './messages.ts'
 import { type ChatPlace, createPreparedChats, type PreparedChats, type Upstream } from './prepared.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -137,8 +137,7 @@ export function createHistory(options: HistoryOptions): History {
 
   async function begunAt({ userId, chatflowId, sessionId }: ChatPlace): Promise<Upstream | undefined> {
     const session = await sessions.get(sessionId)
-    if (session && (session.userId !== userId || session.chatflowId !== chatflowId))
-      throw new AppError('session_not_found')
+    if (session && !isOf(session, { userId, chatflowId })) throw new AppError('session_not_found')
     return session?.upstream
   }
 

@@ -34,7 +34,8 @@ interface Place {
 /**
  * The storage port over an embedded SQLite: documents as JSON, one table per collection. Guards and changes are worked out
  * here, on documents that are mostly in memory, inside the transaction that stores what comes of them (ADR 23).
- * Writes of one turn of the event loop share a transaction (group commit) and resolve when it is on the disk; reads see committed writes only.
+ * Writes of one turn of the event loop are made durable together (group commit) and resolve then; reads see whole groups, the
+ * last of which may be on the disk only a moment later (ADR 27).
  */
 export function createSqliteStore(options: SqliteOptions): Store {
   const db = connect(options)
