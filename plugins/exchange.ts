@@ -95,7 +95,8 @@ export default fp(
       let sessionId: string
       let lease: string
       try {
-        const named = await namedSession(prediction, identity, grant.chatflow.id)
+        const { sessionId: name } = prediction
+        const named = name === undefined ? undefined : await namedSession(name, prediction, identity, grant.chatflow.id)
         sessionId = named?.sessionId ?? newSession(identity, grant.chatflow.id, messageId)
         lease = sessionLease(sessionId)
         // From now on the session is this run's alone.
@@ -126,14 +127,21 @@ export default fp(
       })
       if (keyedRun) app.keepKey(opened, keyedRun, (outcome) => keptResult(opened, outcome))
       request.exchange = opened
-      const continueMs = continueMsOf(request, opened.chatflow)
-      const attendance = createAttendance(app.clock, continueMs, () => opened.stop('abandoned'))
-      opened.whenEnded(async () => attendance.close())
-      if (continueMs > 0 && isResumable(request)) request.liveStream = goLive(opened, attendance)
       // The one place that notices a client leaving: it fires once for every way a response can close.
-      reply.whenClosed(attendance.join())
+      reply.whenClosed(whenLeft(request, opened))
       app.lifecycle.run(opened.concluded)
     })
+
+    /** What it means that the client has left. Where nobody can come instead of it, that is the end. */
+    function whenLeft(request: FastifyRequest, opened: Exchange): () => void {
+      const continueMs = continueMsOf(request, opened.chatflow)
+      const abandon = () => opened.stop('abandoned')
+      if (continueMs === 0) return abandon
+      const attendance = createAttendance(app.clock, continueMs, abandon)
+      opened.whenEnded(() => attendance.close())
+      if (isResumable(request)) request.liveStream = goLive(opened, attendance)
+      return attendance.join()
+    }
 
     /** How long it goes on without a client. Where none can come back only what an administrator has said counts. */
     function continueMsOf(request: FastifyRequest, { onDisconnect }: ChatflowRow): number {
@@ -145,7 +153,7 @@ export default fp(
       const { messageId, userId, sessionId, chatflow, transcript } = opened
       const seed = { messageId, userId, sessionId, chatflowId: chatflow.id, told: transcript, attendance }
       const live = app.liveStreams.open(seed)
-      opened.whenEnded(async ({ ending, code }) => {
+      opened.whenEnded(({ ending, code }) => {
         if (ending === 'refused') live.refuse(code ?? 'message_not_found')
       })
       return live
@@ -196,13 +204,12 @@ export default fp(
     })
 
     /**
-     * Undefined where the client names none; without `session` where it is new. It is read before it is taken, so that naming
-     * somebody else's session does not hold it up; a write in between is found by history.begin.
+     * Without `session` where it is new. It is read before it is taken, so that naming somebody else's session does not hold it
+     * up; a write in between is found by history.begin.
      * @throws session_not_found if it is somebody else's or another chatflow's
      */
-    async function namedSession(asked: PredictionRequest, identity: Identity, chatflowId: string) {
-      const { sessionId, clientChatId } = asked
-      if (sessionId === undefined) return undefined
+    async function namedSession(sessionId: string, asked: PredictionRequest, identity: Identity, chatflowId: string) {
+      const { clientChatId } = asked
       const owner = { userId: identity.userId, chatflowId }
       const session = await app.history.sessionToContinue(sessionId, owner)
       if (!session || isOf(session, owner)) return { sessionId, session }

@@ -68,16 +68,17 @@ export interface Exchange extends ExchangeSeed {
   /** False if it had ended before: the first outcome stands. */
   end(outcome: Outcome): boolean
   /** Runs `read` with the outcome, at once if there is one. A reader handles its own failures. */
-  whenEnded(read: (outcome: Outcome) => Promise<void>): void
+  whenEnded(read: Reader): void
   /** Runs `close` after the readers and before `concluded`: what must see the receipt, or frees something. At once if it has ended. */
-  beforeConcluded(close: (outcome: Outcome) => Promise<void>): void
+  beforeConcluded(close: Reader): void
   /** Asks whoever runs the prediction to end it; before anybody runs it, it simply ends. */
   stop(reason: StopReason): void
   /** Takes over what a stop does. */
   onStop(listener: (reason: StopReason) => void): void
 }
 
-type Reader = (outcome: Outcome) => Promise<void>
+/** Told how a prediction ended; waited for where it answers a promise. */
+export type Reader = (outcome: Outcome) => Promise<void> | void
 
 /** Opens an exchange; nothing has been sent, held or stored yet. */
 export function createExchange(seed: ExchangeSeed): Exchange {
@@ -134,17 +135,17 @@ class OpenExchange implements Exchange {
     if (this.outcome) return false
     this.outcome = outcome
     this.#resolveEnded(outcome)
-    void this.#conclude(outcome)
+    whenAllHaveRead(this.#readers, outcome, () => whenAllHaveRead(this.#closers, outcome, this.#resolveConcluded))
     return true
   }
 
   whenEnded(read: Reader): void {
-    if (this.outcome) void read(this.outcome)
+    if (this.outcome) void started(read, this.outcome)
     else this.#readers.push(read)
   }
 
   beforeConcluded(close: Reader): void {
-    if (this.outcome) void close(this.outcome)
+    if (this.outcome) void started(close, this.outcome)
     else this.#closers.push(close)
   }
 
@@ -157,10 +158,29 @@ class OpenExchange implements Exchange {
   onStop(listener: (reason: StopReason) => void): void {
     this.#stopListener = listener
   }
+}
 
-  async #conclude(outcome: Outcome): Promise<void> {
-    await Promise.allSettled(this.#readers.map((read) => read(outcome)))
-    await Promise.allSettled(this.#closers.map((close) => close(outcome)))
-    this.#resolveConcluded()
+/** All of them at once, then `next`: a count, because each prediction waits so twice and nobody asks what they answered. */
+function whenAllHaveRead(readers: readonly Reader[], outcome: Outcome, next: () => void): void {
+  let open = 1
+  const hasRead = () => {
+    open -= 1
+    if (open === 0) next()
+  }
+  for (const read of readers) {
+    const reading = started(read, outcome)
+    if (!reading) continue
+    open += 1
+    reading.then(hasRead, hasRead)
+  }
+  hasRead()
+}
+
+/** Whoever fails at once keeps no other from reading. */
+function started(read: Reader, outcome: Outcome): Promise<void> | void {
+  try {
+    return read(outcome)
+  } catch {
+    return undefined
   }
 }
