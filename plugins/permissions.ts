@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { identityOf } from '../src/auth/identity.ts'
+import { identityOf, type KeyLimits } from '../src/auth/identity.ts'
 import { requireListed } from '../src/auth/origins.ts'
 import { AppError } from '../src/errors.ts'
 import { type Assignments, createAssignments } from '../src/permissions/assignments.ts'
@@ -61,11 +61,11 @@ export default fp(
       })
     })
     app.decorateRequest('grant', null)
-    app.decorate('grantFor', async function grantFor(request: FastifyRequest, chatflowId: string) {
+    app.decorate('grantFor', function grantFor(request: FastifyRequest, chatflowId: string) {
       const identity = identityOf(request)
-      const grant = await app.permissions.require(identity, chatflowId)
-      if (identity.key !== null) requireListed(grant.chatflow.allowedOrigins ?? [], identity.key, request)
-      return grant
+      const { key } = identity
+      const grant = app.permissions.require(identity, chatflowId)
+      return key === null ? grant : grant.then((granted) => fromListed(granted, key, request))
     })
     app.decorate('requireGrant', async function requireGrant(request) {
       request.grant = await app.grantFor(request, chatflowIdOf(request))
@@ -73,6 +73,12 @@ export default fp(
   },
   { name: 'permissions', dependencies: ['configuration', 'store', 'users', 'auth', 'audit', 'chatflows'] }
 )
+
+/** The grant, where its chatflow may be asked from the page that the request comes from. */
+function fromListed(grant: Grant, key: KeyLimits, request: FastifyRequest): Grant {
+  requireListed(grant.chatflow.allowedOrigins ?? [], key, request)
+  return grant
+}
 
 /** The chatflow a request is about: a member of the body or of the path, whichever the route has. */
 function chatflowIdOf(request: FastifyRequest): string {

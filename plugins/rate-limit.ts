@@ -1,4 +1,4 @@
-import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyInstance, HookHandlerDoneFunction, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
 import { createThrottle, type Throttle } from '../src/auth/throttle.ts'
@@ -7,9 +7,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     throttle: Throttle
     /** onRequest hook behind authenticate: requests per API key and minute. */
-    limitKey: onRequestAsyncHookHandler
+    limitKey: onRequestHookHandler
     /** onRequest hook behind authenticate: predictions per user and minute, and per key for those of pages. */
-    limitPredictions: onRequestAsyncHookHandler
+    limitPredictions: onRequestHookHandler
   }
 }
 
@@ -28,16 +28,22 @@ export default fp(
       ...(isShared ? { addressFailures: SERVICE_SHARE } : {})
     })
     app.decorate('throttle', throttle)
-    app.decorate('limitKey', async function limitKey(request) {
+    app.decorate('limitKey', function limitKey(request, _reply, done) {
       const { key } = identityOf(request)
-      if (key?.kind === 'api_key') await throttle.key(key)
+      return after(key?.kind === 'api_key' ? throttle.key(key) : undefined, done)
     })
-    app.decorate('limitPredictions', async function limitPredictions(request) {
+    app.decorate('limitPredictions', function limitPredictions(request, _reply, done) {
       const { userId, key } = identityOf(request)
       // What a page loads before anybody asks something must not use up what its visitors may ask.
-      if (key?.kind === 'embed_token') await throttle.key(key)
-      await throttle.prediction(userId)
+      const ofKey = key?.kind === 'embed_token' ? throttle.key(key) : undefined
+      return after(ofKey ? ofKey.then(() => throttle.prediction(userId)) : throttle.prediction(userId), done)
     })
   },
   { name: 'rate-limit', dependencies: ['configuration', 'bus', 'auth'] }
 )
+
+/** The end of a hook: a promise is waited for, and most requests need none. */
+function after(counted: Promise<void> | undefined, done: HookHandlerDoneFunction): Promise<void> | void {
+  if (counted) return counted
+  done()
+}

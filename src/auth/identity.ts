@@ -54,7 +54,7 @@ export interface Shown {
   embedToken: string | undefined
 }
 
-/** Finds out who is asking, reading user, key and session anew each time. */
+/** Finds out who is asking, reading user, key and session anew each time; refuses by a rejection or at once. */
 export type Authenticator = (shown: Shown) => Promise<Identity>
 
 /** Bearer tokens of section 2.1 of RFC 6750; the scheme in any case, as RFC 9110 wants it. */
@@ -75,14 +75,15 @@ export function createAuthenticator(
     // Both at once: each may be a way to another machine.
     const [user, session] = await Promise.all([users.seen(token), sessions.find(token)])
     if (!user.isActive || user.deletedAt !== undefined) throw new AppError('user_disabled')
-    const { sid, isRevoked } = await sessions.check(token, user, session)
+    const standing = sessions.check(token, user, session)
+    const { sid, isRevoked } = standing instanceof Promise ? await standing : standing
     if (isRevoked) throw new AppError('token_revoked')
     const role = currentRole(user, token)
     const { id: userId, username, email = null } = user
     return { userId, username, email, role, isAdmin: role === 'admin', sid, token, bearer, key: null }
   }
 
-  return async function authenticate({ authorization, apiKey, embedToken }) {
+  return function authenticate({ authorization, apiKey, embedToken }) {
     if (embedToken !== undefined) return keys.ofEmbedToken(embedToken)
     const bearer = BEARER.exec(authorization ?? '')?.[1]?.trim()
     if (apiKey !== undefined && bearer && bearer !== apiKey)

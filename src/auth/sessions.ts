@@ -42,13 +42,16 @@ export interface Sessions {
   /** The session a token names, whoever's it is: to be read beside the user. */
   find(token: AccessToken): Promise<TokenFamilyRow | undefined>
   /** The session that was found, if it is one of the user's; and whether the token is still good for it. */
-  check(
-    token: AccessToken,
-    user: UserRow,
-    found: TokenFamilyRow | undefined
-  ): Promise<{ sid: string | null; isRevoked: boolean }>
+  check(token: AccessToken, user: UserRow, found: TokenFamilyRow | undefined): Standing | Promise<Standing>
   /** Removes what no token refers to any more. Rows removed. */
   purge(): Promise<number>
+}
+
+/** What becomes of a token whose login session was looked for. */
+export interface Standing {
+  /** Null for a token that is of no login session. */
+  sid: string | null
+  isRevoked: boolean
 }
 
 export interface SessionOptions {
@@ -154,8 +157,12 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** The session behind a token: the one it names, or the one it was handed out in. */
-  async function find({ sid, hash }: AccessToken): Promise<TokenFamilyRow | undefined> {
-    const familyId = sid ?? (await refreshTokens.recent(hash))?.familyId
+  function find({ sid, hash }: AccessToken): Promise<TokenFamilyRow | undefined> {
+    return sid === null ? findHandedOut(hash) : families.recent(sid)
+  }
+
+  async function findHandedOut(hash: string): Promise<TokenFamilyRow | undefined> {
+    const familyId = (await refreshTokens.recent(hash))?.familyId
     return familyId === undefined ? undefined : families.recent(familyId)
   }
 
@@ -240,11 +247,11 @@ export function createSessions(options: SessionOptions): Sessions {
       }
     },
     find,
-    async check(token, user, family) {
+    check(token, user, family) {
       if (family?.userId === user.id) return { sid: family.id, isRevoked: hasEnded(family, user) }
       // Claims count in seconds: a token of the same second may be older, and is refused.
       if (user.tokensValidFromAt > 0 && token.issuedAt <= user.tokensValidFromAt) return { sid: null, isRevoked: true }
-      return { sid: null, isRevoked: (await revokedTokens.recent(token.hash)) !== undefined }
+      return revokedTokens.recent(token.hash).then((row) => ({ sid: null, isRevoked: row !== undefined }))
     },
     async purge() {
       const before = clock.now() - AFTERLIFE_MS

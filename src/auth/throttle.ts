@@ -4,10 +4,10 @@ import { sha256Hex } from '../ids.ts'
 import { networkOf } from './client-network.ts'
 
 export interface Throttle {
-  /** Counts a prediction of the user. @throws rate_limited */
-  prediction(userId: string): Promise<void>
+  /** Counts a prediction of the user; undefined where there is no limit. @throws rate_limited */
+  prediction(userId: string): Promise<void> | undefined
   /** Counts a request of the key, if it has a limit of its own. @throws rate_limited */
-  key(key: { keyId: string; requestsPerMinute: number | null }): Promise<void>
+  key(key: LimitedKey): Promise<void> | undefined
   /**
    * Runs a login check and counts its failure; over the limit every answer is the refusal, right or wrong, so that
    * guesses sent at once tell no more than guesses sent one by one. All addresses of an IPv6 network (/64) are one.
@@ -16,6 +16,11 @@ export interface Throttle {
   login<T>(address: string, username: string, check: () => Promise<T>): Promise<T>
   /** Counts refused refresh tokens per address; one that is good is never lost. @throws login_rate_limited, and what the exchange throws */
   refresh<T>(address: string, exchange: () => Promise<T>): Promise<T>
+}
+
+export interface LimitedKey {
+  keyId: string
+  requestsPerMinute: number | null
 }
 
 const MINUTE_MS = 60_000
@@ -64,19 +69,22 @@ export function createThrottle(bus: Bus, limits: ThrottleLimits): Throttle {
     }
   }
 
+  async function countPrediction(userId: string): Promise<void> {
+    const { value, resetMs } = await bus.count(`predictions:${userId}`, MINUTE_MS)
+    if (value > predictionsPerMinute) throw new AppError('rate_limited', { retryAfterSeconds: resetMs / 1000 })
+  }
+
+  async function countRequest(keyId: string, requestsPerMinute: number): Promise<void> {
+    const { value, resetMs } = await bus.count(`key:${keyId}`, MINUTE_MS)
+    if (value <= requestsPerMinute) return
+    const detail = `This key may make ${requestsPerMinute} ${requestsPerMinute === 1 ? 'request' : 'requests'} a minute.`
+    throw new AppError('rate_limited', { detail, retryAfterSeconds: resetMs / 1000 })
+  }
+
   return {
-    async prediction(userId) {
-      if (predictionsPerMinute === 0) return
-      const { value, resetMs } = await bus.count(`predictions:${userId}`, MINUTE_MS)
-      if (value > predictionsPerMinute) throw new AppError('rate_limited', { retryAfterSeconds: resetMs / 1000 })
-    },
-    async key({ keyId, requestsPerMinute }) {
-      if (requestsPerMinute === null) return
-      const { value, resetMs } = await bus.count(`key:${keyId}`, MINUTE_MS)
-      if (value <= requestsPerMinute) return
-      const detail = `This key may make ${requestsPerMinute} ${requestsPerMinute === 1 ? 'request' : 'requests'} a minute.`
-      throw new AppError('rate_limited', { detail, retryAfterSeconds: resetMs / 1000 })
-    },
+    prediction: (userId) => (predictionsPerMinute === 0 ? undefined : countPrediction(userId)),
+    key: ({ keyId, requestsPerMinute }) =>
+      requestsPerMinute === null ? undefined : countRequest(keyId, requestsPerMinute),
     async login(address, username, check) {
       if (loginFailures === 0) return check()
       const who = sha256Hex(username.trim().toLowerCase()).slice(0, 32)

@@ -87,8 +87,6 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
 
   /** Only forward: two tokens with different roles in use at once must not write in turns. */
   async function follow(row: UserRow, role: Role, issuedAt: number): Promise<UserRow> {
-    const isNews = row.origin === 'token' && row.role !== role && issuedAt > (row.roleAt ?? 0)
-    if (!isNews || row.deletedAt !== undefined) return row
     const change = { role, roleAt: issuedAt, updatedAt: clock.now() }
     const asRead = { equal: { origin: 'token', role: row.role }, exists: { deletedAt: false } }
     return (await users.update(row.id, asRead, { set: change })) ? { ...row, ...change } : row
@@ -119,7 +117,7 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
       const { userId, username, email, role, issuedAt = 0, externalId = userId } = claims
       for (let attempt = 0; attempt < 5; attempt++) {
         const known = await users.recent(userId)
-        if (known) return follow(known, role, issuedAt)
+        if (known) return isNews(known, role, issuedAt) ? await follow(known, role, issuedAt) : known
         const isNameTaken = username !== null && (await isTaken(users, 'usernameKey', usernameKeyOf(username)))
         const isEmailTaken = email !== null && (await isTaken(users, 'email', email))
         const names = newRow(userId, isNameTaken ? null : username, isEmailTaken ? null : email)
@@ -135,6 +133,11 @@ export function createUsers({ store, clock, ids, adminOrigin = 'local' }: UserOp
       (await users.count({ equal: { role: 'admin', isActive: true, origin: 'local' }, exists: { deletedAt: false } })) >
       0
   }
+}
+
+/** Whether a token says something of its user that is not known. */
+function isNews(row: UserRow, role: Role, issuedAt: number): boolean {
+  return row.origin === 'token' && row.role !== role && issuedAt > (row.roleAt ?? 0) && row.deletedAt === undefined
 }
 
 function unlessDeleted(row: UserRow | undefined): UserRow | undefined {
