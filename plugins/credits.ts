@@ -65,7 +65,18 @@ export default fp(
       const { exchange } = request
       if (request.replay !== null || !exchange) return
       try {
-        request.bill = await open(exchange, request)
+        const customer = accounting && app.customerOf(request)
+        const bill = await open(exchange, request, customer)
+        settleAtEnd(exchange, bill, customer)
+        const place = placesOf(exchange)
+        // The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429.
+        if (!(await takePlace(exchange, place))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
+        running.set(exchange, place)
+        exchange.beforeConcluded(() => {
+          running.delete(exchange)
+          return bus.release(place, exchange.runId)
+        })
+        request.bill = bill
       } catch (error) {
         // The session and the key must be free again before the client hears of the refusal.
         exchange.end({ ending: 'refused', isClean: true })
@@ -74,13 +85,15 @@ export default fp(
       }
     })
 
-    async function open(exchange: Exchange, request: FastifyRequest): Promise<Bill> {
-      const key = request.identity?.key ?? null
-      const customer = accounting && app.customerOf(request)
-      const payer = customer ? accounting.holdsOf(customer) : ledger
+    function open(exchange: Exchange, { identity }: FastifyRequest, customer: Customer | null): Promise<Bill> {
+      const key = identity?.key ?? null
+      const payer = accounting && customer ? accounting.holdsOf(customer) : ledger
       // A key with a budget needs room there, too.
       const holds = key?.budget ? within(payer, [key.budget]) : payer
-      const bill = await billing.open(exchange, exchange.chatflow, { holds, key })
+      return billing.open(exchange, exchange.chatflow, { holds, key })
+    }
+
+    function settleAtEnd(exchange: Exchange, bill: Bill, customer: Customer | null): void {
       toRenew(bill, exchange)
       metrics.creditsMoved('held', bill.hold.amountMicro)
       if (bill.isMetered)
@@ -90,16 +103,7 @@ export default fp(
       // Nobody waits any more for the readers of one that ended while its credits were being held.
       if (exchange.outcome) lifecycle.run(settle(exchange, bill, exchange.outcome))
       else exchange.whenEnded((outcome) => settle(exchange, bill, outcome))
-      if (customer) exchange.beforeConcluded(async (outcome) => recordUsage(exchange, bill, customer, outcome))
-      // The ledger limits holds; this limits what has none too. After the hold, because 402 goes before 429.
-      const place = placesOf(exchange)
-      if (!(await takePlace(exchange, place))) throw new AppError('too_many_predictions', { retryAfterSeconds: 1 })
-      running.set(exchange, place)
-      exchange.beforeConcluded(() => {
-        running.delete(exchange)
-        return bus.release(place, exchange.runId)
-      })
-      return bill
+      if (customer) exchange.beforeConcluded((outcome) => recordUsage(exchange, bill, customer, outcome))
     }
 
     /** Lets the hold grow until it is large enough again for what came while it grew. */

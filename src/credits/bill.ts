@@ -162,14 +162,14 @@ class OpenBill implements Bill {
     const meta = endOf(this.#run.meta, end, isEstimated ? this.#estimatedTokens() : produced.usage)
     if (money.action === 'settle') meta['isEstimated'] = isEstimated
     if (this.hold.amountMicro === 0 && end.ending !== 'refused') this.#rules.onFreeEnd({ ...this.hold, meta })
-    if (money.action === 'void') return holds.void(this.hold, meta)
+    if (money.action === 'void') return await holds.void(this.hold, meta)
     const { costMicro } = money
     if (price.kind === 'metered') {
       if (costMicro > this.hold.amountMicro)
         this.hold = (await holds.extend(this.hold, costMicro - this.hold.amountMicro)) ?? this.hold
       this.#rules.onCost(this.hold.chatflowId, costMicro)
     }
-    return holds.settle(this.hold, costMicro, meta)
+    return await holds.settle(this.hold, costMicro, meta)
   }
 
   #estimate(ending: Ending): Amounts {

@@ -67,10 +67,8 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
     )
   }
 
-  async function close(hold: Hold, costMicro: number, meta: Meta): Promise<Settlement> {
-    requireAmount(costMicro)
-    if (hold.amountMicro === 0) return settlement(await accounts.get(hold.accountId), 0, null)
-    return await persist(clock, (isRepeated) => tryToClose(hold, costMicro, meta, isRepeated))
+  function close(hold: Hold, costMicro: number, meta: Meta): Promise<Settlement> {
+    return persist(clock, (isRepeated) => tryToClose(hold, costMicro, meta, isRepeated))
   }
 
   async function tryToClose(
@@ -79,6 +77,8 @@ export function createHoldEnds<Row extends HoldingRow>({ book, clock, leaseMs }:
     meta: Meta,
     isRepeated: boolean
   ): Promise<Settlement | undefined> {
+    requireAmount(costMicro)
+    if (hold.amountMicro === 0) return settlement(await accounts.get(hold.accountId), 0, null)
     const closing: Closing = { meta, now: clock.now() }
     let held: HeldAmount = hold
     if (isRepeated) {
