@@ -37,19 +37,23 @@ export function createLeases(clock: Clock, maxEntries: number) {
         leases.set(key, { holders: [{ owner, expiresAt }], places, expiresAt })
         return true
       }
-      known.holders = known.holders.filter((other) => other.expiresAt > now)
+      const { holders } = known
+      // In place: each prediction takes a place and gives it back, beside all others of its user.
+      for (let i = holders.length - 1; i >= 0; i--) if ((holders[i]?.expiresAt ?? 0) <= now) holders.splice(i, 1)
       const own = holderOf(known, owner)
       if (own) own.expiresAt = expiresAt
-      else if (known.holders.length >= places) return false
-      else known.holders.push({ owner, expiresAt })
+      else if (holders.length >= places) return false
+      else holders.push({ owner, expiresAt })
       known.places = places
-      known.expiresAt = known.holders.reduce((last, holder) => Math.max(last, holder.expiresAt), 0)
+      known.expiresAt = 0
+      for (const holder of holders) known.expiresAt = Math.max(known.expiresAt, holder.expiresAt)
       return true
     },
     release(key: string, owner: string): void {
       const lease = leases.get(key)
       if (!lease) return
-      lease.holders = lease.holders.filter((holder) => holder.owner !== owner)
+      const at = lease.holders.findIndex((holder) => holder.owner === owner)
+      if (at >= 0) lease.holders.splice(at, 1)
       if (lease.holders.length === 0) leases.delete(key)
     },
     all(): HeldLease[] {
