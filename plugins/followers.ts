@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { identityOf } from '../src/auth/identity.ts'
 import { toCredits } from '../src/credits/pricing.ts'
 import { AppError } from '../src/errors.ts'
+import type { Silence } from '../src/event-body.ts'
 import { storedStream } from '../src/flowise/stored-stream.ts'
 import { runIdOf } from '../src/ids.ts'
 import type { MessageRow } from '../src/store/collections.ts'
@@ -39,6 +40,7 @@ export default fp(
     const { bus, clock, ids, liveStreams: streams, history, lifecycle } = app
     const remote = createRemoteStreams({ bus, clock, ids })
     offerStreams({ bus, clock, streams, isShown })
+    const silence: Silence = { clock, pingMs: app.config.pingMs, onPing: app.metrics.pingSent }
     const sinks = new Set<EventSink>()
     // Its own runs end by themselves; those of other processes go on there.
     lifecycle.drainSignal.addEventListener('abort', remote.close)
@@ -146,8 +148,7 @@ export default fp(
       startEvents(reply)
       // Who has all that was said so far must not wait for more to hear that it goes on.
       if (!reply.raw.destroyed) reply.raw.flushHeaders()
-      const { pingMs } = app.config
-      const sink = createEventSink({ writable: reply.raw, clock, pingMs, ping: PING, onPing: app.metrics.pingSent })
+      const sink = createEventSink({ writable: reply.raw, ping: PING, silence })
       sinks.add(sink)
       reply.whenClosed(() => {
         sinks.delete(sink)

@@ -1,23 +1,8 @@
-import type { Writable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Silence } from '../src/event-body.ts'
 import type { Answer } from '../src/flowise/answer.ts'
-import type { Dialect } from '../src/flowise/dialect.ts'
-import type { Frame } from '../src/flowise/frame.ts'
-import type { PublicEvent } from '../src/flowise/redaction.ts'
-import { createStreamWriter, type Recorder } from '../src/flowise/writer.ts'
-
-export interface StreamOptions {
-  dialect: Dialect
-  /** Where the bytes go. */
-  writable: Writable
-  /** What of an event the client may see. */
-  filter: (frame: Frame) => PublicEvent | undefined
-  /** Called at the first event, before the first byte. */
-  onOpen: () => void
-  /** Hears all that is written, also when the client has gone. */
-  record?: Recorder | undefined
-}
+import { createStreamWriter, type WriterOptions } from '../src/flowise/writer.ts'
 
 /** A streamed prediction that has ended, but for its closing frames. */
 export interface EndedStream {
@@ -32,26 +17,20 @@ export interface EndedStream {
 declare module 'fastify' {
   interface FastifyInstance {
     /** Runs the request's prediction and writes its events as they arrive. Resolves when all but the closing is written. */
-    streamPrediction(request: FastifyRequest, options: StreamOptions): Promise<EndedStream>
+    streamPrediction(request: FastifyRequest, options: WriterOptions): Promise<EndedStream>
   }
 }
 
 /** The common half of both kinds of streams: events out as they come in, at the speed of the client. */
 export default fp(
   async function predictionStream(app: FastifyInstance) {
+    const silence: Silence = { clock: app.clock, pingMs: app.config.pingMs, onPing: app.metrics.pingSent }
+
     app.decorate('streamPrediction', async function streamPrediction(request, options) {
-      let resume = () => {}
-      const writer = createStreamWriter({
-        ...options,
-        clock: app.clock,
-        pingMs: app.config.pingMs,
-        onDrain: () => resume(),
-        onPing: app.metrics.pingSent
-      })
-      const running = await app.startPrediction(request, writer)
-      resume = running.resume
-      const { answer } = await running.concluded
-      return { isOpen: writer.isOpen, answer, close: writer.close }
+      const writer = createStreamWriter(options, silence)
+      const { concluded } = await app.startPrediction(request, writer)
+      const { answer } = await concluded
+      return { isOpen: writer.isOpen, answer, close: (frames) => writer.close(frames) }
     })
   },
   { name: 'prediction-stream', dependencies: ['prediction', 'metrics'] }

@@ -5,14 +5,23 @@ import type { Clock } from './clock.ts'
 export interface EventBodyOptions {
   /** A reply whose head has been made. */
   reply: Writable & { chunkedEncoding?: boolean; socket?: unknown; flushHeaders?: () => void }
-  clock: Clock
-  /** Silence after which a comment is sent. */
-  pingMs: number
-  /** The comment, at the boundary of a frame. */
+  /** A comment, at the boundary of a frame. */
   ping: string
+  silence: Silence
+}
+
+/** What the streams of a process have in common: when the comment is sent. */
+export interface Silence {
+  clock: Clock
+  /** Silence after which it is. */
+  pingMs: number
   onPing: () => void
+}
+
+/** Who writes to a body. */
+export interface BodyWriter {
   /** The client can take more after `write` answered false, or it has left and nobody needs to wait for it. */
-  onReady: () => void
+  onReady(): void
 }
 
 /** The body of a reply that is a stream of events; silence in it is filled with comments. */
@@ -30,13 +39,16 @@ const LAST_CHUNK = '0\r\n\r\n'
  * A body that costs one write to the socket per turn. Node frames each chunk with three writes more, so where chunks go to
  * a connection they are framed here, and written to the connection itself.
  */
-export function createEventBody(options: EventBodyOptions): EventBody {
-  return new TurnBody(options)
+export function createEventBody(options: EventBodyOptions, writer: BodyWriter): EventBody {
+  return new TurnBody(options, writer)
 }
 
 /** A class, because each stream has one. */
 class TurnBody implements EventBody {
-  readonly #options: EventBodyOptions
+  readonly #reply: EventBodyOptions['reply']
+  readonly #ping: string
+  readonly #silence: Silence
+  readonly #writer: BodyWriter
   /** Where chunks are framed here. */
   readonly #connection: Socket | undefined
   readonly #out: Writable
@@ -46,17 +58,20 @@ class TurnBody implements EventBody {
   #wroteAt: number
   #cancelPing: () => void
 
-  constructor(options: EventBodyOptions) {
-    const { reply, clock, pingMs } = options
-    this.#options = options
+  constructor({ reply, ping, silence }: EventBodyOptions, writer: BodyWriter) {
+    this.#reply = reply
+    this.#ping = ping
+    this.#silence = silence
+    this.#writer = writer
     this.#connection = reply.chunkedEncoding === true && reply.socket instanceof Socket ? reply.socket : undefined
     if (this.#connection) reply.chunkedEncoding = false
     this.#out = this.#connection ?? reply
-    this.#wroteAt = clock.now()
-    this.#cancelPing = clock.after(pingMs, this.#pingIfSilent)
+    this.#wroteAt = silence.clock.now()
+    this.#cancelPing = silence.clock.after(silence.pingMs, this.#pingIfSilent)
     const ready = () => this.#ready()
     this.#out.on('drain', ready)
-    reply.once('close', () => {
+    // It closes once: what `once` would keep for that is more than the listener.
+    reply.on('close', () => {
       this.#cancelPing()
       // The next reply of a connection is not this one's.
       this.#out.off('drain', ready)
@@ -65,7 +80,7 @@ class TurnBody implements EventBody {
   }
 
   write(text: string): boolean {
-    const { reply } = this.#options
+    const reply = this.#reply
     if (text === '' || reply.destroyed || reply.writableEnded) return true
     if (this.#waiting === '') process.nextTick(flush, this)
     this.#waiting += text
@@ -75,7 +90,7 @@ class TurnBody implements EventBody {
   }
 
   end(text = ''): void {
-    const { reply } = this.#options
+    const reply = this.#reply
     this.#cancelPing()
     const rest = this.#waiting + text
     this.#waiting = ''
@@ -84,11 +99,11 @@ class TurnBody implements EventBody {
   }
 
   flush(): void {
-    const { reply, clock, onReady } = this.#options
+    const reply = this.#reply
     const text = this.#waiting
     this.#waiting = ''
     if (text === '' || reply.destroyed) return
-    this.#wroteAt = clock.now()
+    this.#wroteAt = this.#silence.clock.now()
     // Corked and uncorked by hand it leaves now, and not in a further turn; what a connection is given does that by itself.
     const isCorked = !this.#hasHead || this.#connection === undefined
     if (isCorked) reply.cork()
@@ -98,20 +113,20 @@ class TurnBody implements EventBody {
     const wasBlocked = this.#isBlocked
     this.#isBlocked = !this.#out.write(this.#connection ? chunk(text) : text)
     if (isCorked) reply.uncork()
-    if (wasBlocked && !this.#isBlocked) onReady()
+    if (wasBlocked && !this.#isBlocked) this.#writer.onReady()
   }
 
   #ready(): void {
     this.#isBlocked = false
-    this.#options.onReady()
+    this.#writer.onReady()
   }
 
   readonly #pingIfSilent = (): void => {
-    const { clock, pingMs, ping, onPing } = this.#options
+    const { clock, pingMs, onPing } = this.#silence
     const silentMs = clock.now() - this.#wroteAt
     // A client that does not read is not silent: a comment would only lengthen its queue.
     if (silentMs >= pingMs && !this.#isBlocked) {
-      this.#waiting += ping
+      this.#waiting += this.#ping
       this.flush()
       onPing()
     }

@@ -47,49 +47,80 @@ export interface GatewayDialect extends Dialect {
 
 /** Standard framing with ids, of /chat/predict. The frames behind the first are numbered from `from` on. */
 export function createGatewayDialect(ids: Identifiers, from = 2): GatewayDialect {
-  let next = 1
-  const raw = (name: string, json: string) => {
-    const id = next
-    next = id === 1 ? from : id + 1
+  return new NumberedFrames(ids, from)
+}
+
+/** A class, because each stream has one. */
+class NumberedFrames implements GatewayDialect {
+  readonly #sessionId: string
+  readonly #chatflowId: string
+  readonly #messageId: string
+  readonly #requestId: string
+  readonly #files: Identifiers['files']
+  readonly #from: number
+  #next = 1
+
+  constructor({ sessionId, chatflowId, messageId, requestId, files }: Identifiers, from: number) {
+    this.#sessionId = sessionId
+    this.#chatflowId = chatflowId
+    this.#messageId = messageId
+    this.#requestId = requestId
+    this.#files = files
+    this.#from = from
+  }
+
+  get ping(): string {
+    return ': ping\n'
+  }
+
+  open(): string {
+    const ids = { chatflow_id: this.#chatflowId, message_id: this.#messageId, request_id: this.#requestId }
+    return this.#frame('session_id', { data: this.#sessionId, ...ids }) + this.#filesUploaded()
+  }
+
+  event(name: string, json: string): string {
+    const id = this.#next
+    this.#next = id === 1 ? this.#from : id + 1
     return gatewayFrame(id, name, json)
   }
-  const frame = (name: string, members: Record<string, unknown>) =>
-    raw(name, JSON.stringify({ event: name, ...members }))
-  const end = () => frame('end', { data: '[DONE]' })
-  const succeed = (receipt: Partial<ReceiptView>, followUpPrompts?: unknown) => {
+
+  succeed(receipt: Partial<ReceiptView>, followUpPrompts?: unknown): string {
     const data = {
-      session_id: ids.sessionId,
-      sessionId: ids.sessionId,
-      chatflow_id: ids.chatflowId,
-      message_id: ids.messageId,
+      session_id: this.#sessionId,
+      sessionId: this.#sessionId,
+      chatflow_id: this.#chatflowId,
+      message_id: this.#messageId,
       ...receipt,
       ...(followUpPrompts === undefined ? {} : { followUpPrompts })
     }
-    return frame('metadata', { data }) + end()
+    return this.#frame('metadata', { data }) + this.#end()
   }
-  const filesUploaded = () => {
-    const files = ids.files?.map(({ id, name, sizeBytes, mime }) => ({
+
+  stop(receipt: Partial<ReceiptView>): string {
+    return this.succeed(receipt)
+  }
+
+  fail(failure: Failure, receipt: Partial<ReceiptView>): string {
+    const told = { data: catalogue[failure.code][1], ...failure, request_id: this.#requestId, ...receipt }
+    return this.#frame('error', told) + this.#end()
+  }
+
+  #end(): string {
+    return this.#frame('end', { data: '[DONE]' })
+  }
+
+  #filesUploaded(): string {
+    const files = this.#files?.map(({ id, name, sizeBytes, mime }) => ({
       file_id: id,
       name,
       size: sizeBytes,
       type: mime
     }))
-    return files?.length ? frame('files_uploaded', { data: { file_count: files.length, files } }) : ''
+    return files?.length ? this.#frame('files_uploaded', { data: { file_count: files.length, files } }) : ''
   }
-  return {
-    ping: ': ping\n',
-    open: () =>
-      frame('session_id', {
-        data: ids.sessionId,
-        chatflow_id: ids.chatflowId,
-        message_id: ids.messageId,
-        request_id: ids.requestId
-      }) + filesUploaded(),
-    event: raw,
-    succeed,
-    stop: succeed,
-    fail: (failure, receipt) =>
-      frame('error', { data: catalogue[failure.code][1], ...failure, request_id: ids.requestId, ...receipt }) + end()
+
+  #frame(name: string, members: Record<string, unknown>): string {
+    return this.event(name, JSON.stringify({ event: name, ...members }))
   }
 }
 

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Agent, Dispatcher } from 'undici'
 import type { Hold } from '../credits/ledger.ts'
@@ -47,7 +48,7 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
   return function predict(_hold, { chatflowId, body, files = [], filesAs, clientAddress, accept }, handler) {
     const isForm = filesAs === 'parts' && files.length > 0
     const { contentType, sizeBytes, payload } = isForm ? encodeMultipart(body, files) : encodeJson(body, files)
-    const response = createResponse(handler)
+    const call = new SentPrediction(handler)
     agent.dispatch(
       {
         origin: address.origin,
@@ -65,74 +66,82 @@ export function createPredict(agent: Agent, address: FlowiseAddress): Predict {
         headersTimeout: 0,
         bodyTimeout: 0
       },
-      response.dispatchHandler
+      call
     )
-    return response.call
+    return call
   }
 }
 
-function createResponse(handler: UpstreamHandler): { call: UpstreamCall; dispatchHandler: Dispatcher.DispatchHandler } {
-  let controller: Dispatcher.DispatchController | undefined
-  let isPaused = false
-  let isDone = false
-  let hasHead = false
+/** A class, because each prediction has one; what the connection tells, it hands on. */
+class SentPrediction implements UpstreamCall, Dispatcher.DispatchHandler {
+  readonly #handler: UpstreamHandler
+  #controller: Dispatcher.DispatchController | undefined
+  #isPaused = false
+  #isDone = false
+  #hasHead = false
 
-  const call: UpstreamCall = {
-    pause() {
-      isPaused = true
-      controller?.pause()
-    },
-    resume() {
-      isPaused = false
-      controller?.resume()
-    },
-    abort() {
-      isDone = true
-      controller?.abort(new Error('the prediction was aborted'))
-    }
+  constructor(handler: UpstreamHandler) {
+    this.#handler = handler
   }
-  return {
-    call,
-    dispatchHandler: {
-      onRequestStart(started) {
-        const isSecondTime = controller !== undefined
-        controller = started
-        if (isDone || isSecondTime) started.abort(new Error(isDone ? 'aborted before it was sent' : 'not sent twice'))
-        else if (isPaused) started.pause()
-      },
-      onResponseStart(started, status, headers) {
-        // Their bytes would stay as long as the answer takes.
-        started.rawHeaders = null
-        if (isDone || status < 200) return
-        hasHead = true
-        guarded(() => handler.onHead(status, headers))
-      },
-      onResponseData(_controller, chunk) {
-        if (!isDone) guarded(() => handler.onData(chunk))
-      },
-      onResponseEnd() {
-        if (isDone) return
-        guarded(() => handler.onEnd())
-        isDone = true
-      },
-      onResponseError(_controller, error) {
-        if (!isDone) fail(toAppError(error, hasHead ? 'upstream_incomplete' : undefined))
-      }
-    }
+
+  pause(): void {
+    this.#isPaused = true
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    this.#controller?.resume()
+  }
+
+  abort(): void {
+    this.#isDone = true
+    this.#controller?.abort(new Error('the prediction was aborted'))
+  }
+
+  onRequestStart(started: Dispatcher.DispatchController): void {
+    const isSecondTime = this.#controller !== undefined
+    this.#controller = started
+    if (this.#isDone || isSecondTime)
+      started.abort(new Error(this.#isDone ? 'aborted before it was sent' : 'not sent twice'))
+    else if (this.#isPaused) started.pause()
+  }
+
+  onResponseStart(started: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    // Their bytes would stay as long as the answer takes.
+    started.rawHeaders = null
+    if (this.#isDone || status < 200) return
+    this.#hasHead = true
+    this.#guarded(() => this.#handler.onHead(status, headers))
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#isDone) this.#guarded(() => this.#handler.onData(chunk))
+  }
+
+  onResponseEnd(): void {
+    if (this.#isDone) return
+    this.#guarded(() => this.#handler.onEnd())
+    this.#isDone = true
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#isDone) return
+    this.#isDone = true
+    const told = toAppError(error, this.#hasHead ? 'upstream_incomplete' : undefined)
+    this.#handler.onError(told, this.#controller !== undefined)
   }
 
   /** What the handler throws ends the call: an AppError as it is, anything else as a fault of the gateway. */
-  function guarded(run: () => void): void {
+  #guarded(run: () => void): void {
     try {
       run()
     } catch (error) {
-      call.abort()
-      handler.onError(error instanceof AppError ? error : new AppError('internal_error', {}, { cause: error }), true)
+      this.abort()
+      this.#handler.onError(
+        error instanceof AppError ? error : new AppError('internal_error', {}, { cause: error }),
+        true
+      )
     }
-  }
-
-  function fail(error: AppError): void {
-    isDone = true
-    handler.onError(error, controller !== undefined)
   }
 }

@@ -33,20 +33,23 @@ export interface Redaction extends View {
   readonly stored: View
 }
 
-/** What of a prediction somebody may see. */
+/** What of a prediction somebody may see. Its functions may be handed on: none of them needs the view. */
 export interface View {
   readonly profile: Profile
   /** What may be seen of a stream's event; undefined if nothing. An event that needs no change keeps its text. */
-  event(frame: Frame): PublicEvent | undefined
+  readonly event: EventFilter
   /** The same for clients made for Flowise; `metadata`, `error`, `abort` and `end` are the caller's. */
-  flowiseEvent(frame: Frame): PublicEvent | undefined
+  readonly flowiseEvent: EventFilter
   /** What may be seen of Flowise's JSON answer. */
-  result(answer: Record<string, unknown>): Record<string, unknown>
+  readonly result: MembersFilter
   /** The same for clients made for Flowise; the caller adds the ids, mapped. */
-  flowiseResult(answer: Record<string, unknown>): Record<string, unknown>
+  readonly flowiseResult: MembersFilter
   /** What a client made for Flowise may see of its metadata event; the caller adds the ids, mapped. */
-  flowiseMetadata(metadata: Record<string, unknown>): Record<string, unknown>
+  readonly flowiseMetadata: MembersFilter
 }
+
+export type EventFilter = (frame: Frame) => PublicEvent | undefined
+type MembersFilter = (members: Record<string, unknown>) => Record<string, unknown>
 
 export interface Viewer {
   /** Came by an embed token: nothing but what is public, whatever the chatflow allows others. */
@@ -60,9 +63,8 @@ export function createRedaction(settings: RedactionSettings, { isStranger, messa
   const profile = isStranger ? 'public' : (settings.redaction ?? 'member')
   const isPublic = profile === 'public'
   const allowed = isPublic ? allowedToStrangers(settings) : allowedToMembers(settings)
-  const stored = reduced(isPublic ? 'public' : 'member', allowed, messageId)
-  const view = profile === 'developer' ? unreduced(messageId) : stored
-  return { ...view, kept: allowed.fields, stored }
+  const stored = new ReducedView(isPublic ? 'public' : 'member', allowed, messageId)
+  return profile === 'developer' ? new WholeView(stored, messageId) : stored
 }
 
 /** True for a name under which only the gateway speaks. */
@@ -76,22 +78,79 @@ export function filterResult(answer: Record<string, unknown>, fields: readonly s
   return Object.fromEntries(visible.map(([name, value]) => [name, reduceField(name, value)]))
 }
 
-function reduced(profile: Profile, allowed: Allowed, messageId: string): View {
-  const { events, flowiseEvents, fields, flowiseFields } = allowed
-  return {
-    profile,
-    event: (frame) => reduceEvent(frame, events, messageId),
-    flowiseEvent: (frame) => reduceEvent(frame, flowiseEvents, messageId),
-    result: (answer) => filterResult(answer, fields),
-    flowiseResult: (answer) => filterResult(answer, flowiseFields),
-    flowiseMetadata: (metadata) => filterResult(metadata, FOLLOWING_TEXT)
+/** A class, because each prediction has one, and asks it for one function or two. */
+class ReducedView implements Redaction {
+  readonly profile: Profile
+  readonly #allowed: Allowed
+  readonly #messageId: string
+
+  constructor(profile: Profile, allowed: Allowed, messageId: string) {
+    this.profile = profile
+    this.#allowed = allowed
+    this.#messageId = messageId
+  }
+
+  get kept(): readonly string[] {
+    return this.#allowed.fields
+  }
+
+  get stored(): View {
+    return this
+  }
+
+  get event(): EventFilter {
+    return (frame) => reduceEvent(frame, this.#allowed.events, this.#messageId)
+  }
+
+  get flowiseEvent(): EventFilter {
+    return (frame) => reduceEvent(frame, this.#allowed.flowiseEvents, this.#messageId)
+  }
+
+  get result(): MembersFilter {
+    return (answer) => filterResult(answer, this.#allowed.fields)
+  }
+
+  get flowiseResult(): MembersFilter {
+    return (answer) => filterResult(answer, this.#allowed.flowiseFields)
+  }
+
+  get flowiseMetadata(): MembersFilter {
+    return (metadata) => filterResult(metadata, FOLLOWING_TEXT)
   }
 }
 
-function unreduced(messageId: string): View {
-  const event = (frame: Frame) => wholeEvent(frame, messageId)
-  const whole = { result: withoutIds, flowiseResult: withoutIds, flowiseMetadata: withoutIds }
-  return { profile: 'developer', event, flowiseEvent: event, ...whole }
+/** What the people see who make the flow; what is stored is reduced all the same. */
+class WholeView implements Redaction {
+  readonly profile = 'developer'
+  readonly stored: View
+  readonly kept: readonly string[]
+  readonly #messageId: string
+
+  constructor(stored: ReducedView, messageId: string) {
+    this.stored = stored
+    this.kept = stored.kept
+    this.#messageId = messageId
+  }
+
+  get event(): EventFilter {
+    return (frame) => wholeEvent(frame, this.#messageId)
+  }
+
+  get flowiseEvent(): EventFilter {
+    return this.event
+  }
+
+  get result(): MembersFilter {
+    return withoutIds
+  }
+
+  get flowiseResult(): MembersFilter {
+    return withoutIds
+  }
+
+  get flowiseMetadata(): MembersFilter {
+    return withoutIds
+  }
 }
 
 function reduceEvent(frame: Frame, events: ReadonlySet<string>, messageId: string): PublicEvent | undefined {

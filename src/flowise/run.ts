@@ -1,54 +1,18 @@
 import type { Clock } from '../clock.ts'
-import type { Hold } from '../credits/ledger.ts'
 import type { Ending } from '../credits/outcome.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { producedFrames, readAnswer } from './answer.ts'
 import { announcedKind, type BodyKind, streamedKind } from './body-kind.ts'
-import type { FlowiseClient, PredictionBody } from './client.ts'
+import type { FlowiseClient, UpstreamCall, UpstreamHandler } from './client.ts'
 import type { Exchange, Outcome, StopReason } from './exchange.ts'
 import { createFrame, type Frame } from './frame.ts'
 import { parseJson } from './json.ts'
 import { createRepair, type Repair } from './repair.ts'
-import type { FilePart } from './request.ts'
+import type { Run, RunLimits, RunOptions, RunOutput } from './run-options.ts'
 import { createSseParser, type SseParser } from './sse.ts'
-import { createWatch } from './watch.ts'
+import { createWatch, type Limit, type Watch, type WatchListener } from './watch.ts'
 
-export interface RunLimits {
-  firstByteTimeoutMs: number
-  idleTimeoutMs: number
-  deadlineMs: number
-  maxAnswerBytes: number
-}
-
-export interface RunOptions {
-  exchange: Exchange
-  hold: Hold
-  client: FlowiseClient
-  clock: Clock
-  limits: RunLimits
-  body: PredictionBody
-  files: readonly FilePart[]
-  filesAs: 'uploads' | 'parts'
-  /** Flowise's id of the conversation, which its abort is addressed to. */
-  chatId: string
-  clientAddress: string
-  /** Where a stream goes; without it only the transcript and the outcome are of use. */
-  output?: RunOutput
-  /** Keeps the process alive for work that goes on after the end. */
-  track: (work: Promise<unknown>) => void
-}
-
-export interface RunOutput {
-  /** The first event has arrived: from now on failures are told in-band. */
-  open(): void
-  /** False to stop reading until `resume`. */
-  frame(frame: Frame): boolean
-}
-
-export interface Run {
-  /** Reads on after a frame was answered with false. */
-  resume(): void
-}
+export type { Run, RunLimits, RunOptions, RunOutput } from './run-options.ts'
 
 const TOLD_BY_STOP: Record<StopReason, { code?: ErrorCode }> = {
   stopped: {},
@@ -65,235 +29,262 @@ const LINGER_MS = 2000
  * the client or the clock do. Headers and comments prove nothing; only events and bodies count.
  */
 export function startRun(options: RunOptions): Run {
-  const { exchange, client, clock, limits, output, chatId, track } = options
-  // Nothing below names `options`: what was sent, files and all, must not stay as long as the answer takes.
-  const { transcript } = exchange
-  const watch = createWatch({
-    clock,
-    startedAt: exchange.startedAt,
-    firstByteMs: limits.firstByteTimeoutMs,
-    idleMs: limits.idleTimeoutMs,
-    deadlineMs: limits.deadlineMs,
-    onDue: timeOut
-  })
+  return new SentRun(options)
+}
+
+/** A class, because each prediction has one, and many are open at once. */
+class SentRun implements Run, UpstreamHandler, WatchListener {
+  readonly #exchange: Exchange
+  readonly #client: FlowiseClient
+  readonly #clock: Clock
+  readonly #limits: RunLimits
+  readonly #output: RunOutput | undefined
+  readonly #chatId: string
+  readonly #track: (work: Promise<unknown>) => void
+  readonly #watch: Watch
+  readonly #call: UpstreamCall
   // Most runs need none of these, or one.
-  let repair: Repair | undefined
-  let parser: SseParser | undefined
-  let reads: BodyKind | undefined
-  let status = 0
-  let receivedBytes = 0
-  let answerBytes = 0
-  let chunks: Buffer[] = []
-  let hasBegun = false
-  let hasAction = false
-  let isEnding = false
-  let isPaused = false
-  let isClosed = false
-  let firstAnswerAt: number | undefined
-  let cancelLinger = () => {}
-  let cancelEndWait = () => {}
+  #repair: Repair | undefined
+  #parser: SseParser | undefined
+  #chunks: Buffer[] | undefined
+  #cancelLinger: (() => void) | undefined
+  #cancelEndWait: (() => void) | undefined
+  #reads: BodyKind | undefined
+  #status = 0
+  #receivedBytes = 0
+  #answerBytes = 0
+  #hasBegun = false
+  #hasAction = false
+  #isEnding = false
+  #isPaused = false
+  #isClosed = false
+  #firstAnswerAt: number | undefined
 
-  exchange.onStop((reason) => finish({ ending: reason, isClean: false, ...TOLD_BY_STOP[reason] }, true))
-  const call = client.predict(
-    options.hold,
-    {
-      chatflowId: exchange.chatflow.id,
-      body: options.body,
-      files: options.files,
-      filesAs: options.filesAs,
-      clientAddress: options.clientAddress
-    },
-    { onHead, onData, onEnd, onError }
-  )
-  exchange.isSent = true
-
-  return {
-    resume() {
-      if (!isPaused || exchange.outcome) return
-      isPaused = false
-      watch.resume()
-      call.resume()
-    }
+  /** Keeps no `options`: what was sent, files and all, must not stay as long as the answer takes. */
+  constructor(options: RunOptions) {
+    const { exchange, hold, client, clock, limits, body, files, filesAs, clientAddress } = options
+    this.#exchange = exchange
+    this.#client = client
+    this.#clock = clock
+    this.#limits = limits
+    this.#output = options.output
+    this.#chatId = options.chatId
+    this.#track = options.track
+    this.#watch = createWatch({ clock, startedAt: exchange.startedAt, limits }, this)
+    exchange.onStop((reason) => this.#finish({ ending: reason, isClean: false, ...TOLD_BY_STOP[reason] }, true))
+    const question = { chatflowId: exchange.chatflow.id, body, files, filesAs, clientAddress }
+    this.#call = client.predict(hold, question, this)
+    exchange.isSent = true
   }
 
-  function onHead(statusCode: number, headers: Record<string, string | string[] | undefined>): void {
-    status = statusCode
+  resume(): void {
+    if (!this.#isPaused || this.#exchange.outcome) return
+    this.#isPaused = false
+    this.#watch.resume()
+    this.#call.resume()
+  }
+
+  onHead(statusCode: number, headers: Record<string, string | string[] | undefined>): void {
+    this.#status = statusCode
     const type = String(headers['content-type'] ?? '')
-    reads = announcedKind(status, type)
-    if (reads === undefined) fail('upstream_error', new Error(`unexpected content type ${type.slice(0, 80)}`))
+    this.#reads = announcedKind(this.#status, type)
+    if (this.#reads === undefined)
+      this.#fail('upstream_error', new Error(`unexpected content type ${type.slice(0, 80)}`))
   }
 
-  function onData(chunk: Buffer): void {
-    if (exchange.outcome) return
-    receivedBytes += chunk.length
-    if (reads === 'problem') {
-      if (receivedBytes <= LOGGED_ERROR_BYTES) chunks.push(chunk)
+  onData(chunk: Buffer): void {
+    if (this.#exchange.outcome) return
+    this.#receivedBytes += chunk.length
+    if (this.#reads === 'problem') {
+      if (this.#receivedBytes <= LOGGED_ERROR_BYTES) this.#keep(chunk)
       return
     }
-    if (reads === 'stream') reads = streamedKind(chunk)
-    if (reads === 'json') {
-      if (receivedBytes > limits.maxAnswerBytes) return failTooLarge()
-      active()
-      chunks.push(chunk)
+    if (this.#reads === 'stream') this.#reads = streamedKind(chunk)
+    if (this.#reads === 'json') {
+      if (this.#receivedBytes > this.#limits.maxAnswerBytes) return this.#failTooLarge()
+      this.#active()
+      this.#keep(chunk)
       return
     }
     try {
-      parser ??= createSseParser({ maxFrameBytes: limits.maxAnswerBytes, onFrame: takeFrame })
-      parser.push(chunk)
+      this.#parser ??= createSseParser({
+        maxFrameBytes: this.#limits.maxAnswerBytes,
+        onFrame: (frame) => this.#takeFrame(frame)
+      })
+      this.#parser.push(chunk)
     } catch (error) {
-      if (error instanceof AppError && error.code === 'upstream_too_large') failTooLarge()
-      else fail('internal_error', error)
+      if (error instanceof AppError && error.code === 'upstream_too_large') this.#failTooLarge()
+      else this.#fail('internal_error', error)
     }
   }
 
-  function onEnd(): void {
-    closed()
-    if (reads === 'problem') return finishProblem()
-    if (reads === 'json') return finishJson()
-    parser?.end()
-    if (!exchange.outcome) closeWithoutEnd()
+  onEnd(): void {
+    this.#closed()
+    if (this.#reads === 'problem') return this.#finishProblem()
+    if (this.#reads === 'json') return this.#finishJson()
+    this.#parser?.end()
+    if (!this.#exchange.outcome) this.#closeWithoutEnd()
   }
 
-  function onError(error: AppError, wasSent: boolean): void {
-    closed()
-    if (exchange.outcome || isEnding) return
-    if (reads === 'problem') finishProblem()
-    else if (hasBegun) closeWithoutEnd(error)
-    else if (error.code !== 'upstream_incomplete') fail(error.code, error.cause ?? error, !wasSent)
-    else fail(receivedBytes > 0 && reads === 'json' ? 'upstream_error' : 'upstream_unavailable', error.cause ?? error)
+  onError(error: AppError, wasSent: boolean): void {
+    this.#closed()
+    if (this.#exchange.outcome || this.#isEnding) return
+    if (this.#reads === 'problem') this.#finishProblem()
+    else if (this.#hasBegun) this.#closeWithoutEnd(error)
+    else if (error.code !== 'upstream_incomplete') this.#fail(error.code, error.cause ?? error, !wasSent)
+    else
+      this.#fail(
+        this.#receivedBytes > 0 && this.#reads === 'json' ? 'upstream_error' : 'upstream_unavailable',
+        error.cause ?? error
+      )
   }
 
-  function active(): void {
-    watch.active()
-    firstAnswerAt ??= clock.now()
+  onDue(limit: Limit): void {
+    if (limit === 'first_byte')
+      return this.#finish({ ending: 'failed_before_output', code: 'upstream_timeout', isClean: false }, true)
+    const code = limit === 'deadline' && this.#hasBegun ? 'deadline_exceeded' : 'upstream_timeout'
+    this.#finish({ ending: limit === 'idle' ? 'idle_timeout' : 'deadline', code, isClean: false }, true)
   }
 
-  function closed(): void {
-    isClosed = true
-    cancelLinger()
+  #active(): void {
+    this.#watch.active()
+    this.#firstAnswerAt ??= this.#clock.now()
   }
 
-  function takeFrame(frame: Frame): void {
-    if (exchange.outcome || isEnding) return
+  #closed(): void {
+    this.#isClosed = true
+    this.#cancelLinger?.()
+  }
+
+  #takeFrame(frame: Frame): void {
+    if (this.#exchange.outcome || this.#isEnding) return
     if (frame.event === 'message') return
-    active()
-    if (frame.event === 'error') return fail('upstream_error', new Error(frame.json.slice(0, 500)))
-    if (frame.event === 'end') return takeEnd(true)
-    if (frame.event === 'abort') return finish({ ending: 'stopped', isClean: true }, false)
+    this.#active()
+    if (frame.event === 'error') return this.#fail('upstream_error', new Error(frame.json.slice(0, 500)))
+    if (frame.event === 'end') return this.#takeEnd(true)
+    if (frame.event === 'abort') return this.#finish({ ending: 'stopped', isClean: true }, false)
     // Execution data repeats all nodes with every node, and of it only their names leave: it is no part of the answer's size.
-    if (frame.event === 'agentFlowExecutedData') repairing().note(frame)
-    else answerBytes += Buffer.byteLength(frame.json)
-    if (answerBytes > limits.maxAnswerBytes) return failTooLarge()
-    hasAction ||= frame.event === 'action'
-    transcript.add(frame)
-    deliver(frame)
-    exchange.onProgress?.()
+    if (frame.event === 'agentFlowExecutedData') this.#repairing().note(frame)
+    else this.#answerBytes += Buffer.byteLength(frame.json)
+    if (this.#answerBytes > this.#limits.maxAnswerBytes) return this.#failTooLarge()
+    this.#hasAction ||= frame.event === 'action'
+    this.#exchange.transcript.add(frame)
+    this.#deliver(frame)
+    this.#exchange.onProgress?.()
     // Nothing but `end` comes after it; when that does not come, the answer is complete all the same.
-    if (frame.event === 'metadata' && isStored()) waitForEnd()
+    if (frame.event === 'metadata' && this.#isStored()) this.#waitForEnd()
   }
 
-  function deliver(frame: Frame): void {
-    const isFirst = !hasBegun
-    hasBegun = true
-    if (!output) return
-    if (isFirst) output.open()
-    if (!output.frame(frame) && !isPaused) {
-      isPaused = true
-      watch.suspend()
-      call.pause()
+  #deliver(frame: Frame): void {
+    const isFirst = !this.#hasBegun
+    this.#hasBegun = true
+    if (!this.#output) return
+    if (isFirst) this.#output.open(this)
+    if (!this.#output.frame(frame) && !this.#isPaused) {
+      this.#isPaused = true
+      this.#watch.suspend()
+      this.#call.pause()
     }
   }
 
-  function repairing(): Repair {
-    return (repair ??= createRepair({ client, clock, chatflowId: exchange.chatflow.id }))
+  #repairing(): Repair {
+    return (this.#repair ??= createRepair({
+      client: this.#client,
+      clock: this.#clock,
+      chatflowId: this.#exchange.chatflow.id
+    }))
   }
 
-  function waitForEnd(): void {
-    cancelEndWait()
-    cancelEndWait = clock.after(LINGER_MS, () => takeEnd(false))
+  #waitForEnd(): void {
+    this.#cancelEndWait?.()
+    this.#cancelEndWait = this.#clock.after(LINGER_MS, () => this.#takeEnd(false))
   }
 
   /** `isClean` is false where Flowise has not said itself that it is done. */
-  function takeEnd(isClean: boolean): void {
-    if (exchange.outcome || isEnding) return
-    if (!isEmpty()) return finish({ ending: 'completed', isClean }, false)
-    const storedAs = transcript.chatMessageId
-    if (storedAs === undefined) return fail('upstream_empty', undefined, isClean)
-    isEnding = true
-    track(fill(storedAs, isClean))
+  #takeEnd(isClean: boolean): void {
+    if (this.#exchange.outcome || this.#isEnding) return
+    if (!this.#isEmpty()) return this.#finish({ ending: 'completed', isClean }, false)
+    const storedAs = this.#exchange.transcript.chatMessageId
+    if (storedAs === undefined) return this.#fail('upstream_empty', undefined, isClean)
+    this.#isEnding = true
+    this.#track(this.#fill(storedAs, isClean))
   }
 
   /** Flowise sometimes streams only `metadata` and `end` although it has an answer: it is told as one token. */
-  async function fill(chatMessageId: string, isClean: boolean): Promise<void> {
-    const text = await repairing().find(chatMessageId)
-    if (exchange.outcome) return
-    if (!text) return fail('upstream_empty', undefined, isClean)
+  async #fill(chatMessageId: string, isClean: boolean): Promise<void> {
+    const text = await this.#repairing().find(chatMessageId)
+    if (this.#exchange.outcome) return
+    if (!text) return this.#fail('upstream_empty', undefined, isClean)
     const frame = createFrame('token', text)
-    transcript.add(frame)
-    deliver(frame)
-    finish({ ending: 'completed', isClean }, false)
+    this.#exchange.transcript.add(frame)
+    this.#deliver(frame)
+    this.#finish({ ending: 'completed', isClean }, false)
   }
 
-  function finishJson(): void {
-    if (exchange.outcome) return
-    const text = Buffer.concat(chunks).toString('utf8')
+  #keep(chunk: Buffer): void {
+    this.#chunks ??= []
+    this.#chunks.push(chunk)
+  }
+
+  #received(): string {
+    return Buffer.concat(this.#chunks ?? []).toString('utf8')
+  }
+
+  #finishJson(): void {
+    if (this.#exchange.outcome) return
+    const text = this.#received()
     const json = parseJson(text.replace(/^\uFEFF/, ''))
-    if (json === undefined) return fail('upstream_error', new Error('the answer is not JSON'), true)
+    if (json === undefined) return this.#fail('upstream_error', new Error('the answer is not JSON'), true)
     const answer = readAnswer(json)
-    hasAction = answer.result.action !== undefined && answer.result.action !== null
-    if (answer.isEmpty && !hasAction) return fail('upstream_empty', undefined, true)
-    for (const frame of producedFrames(answer)) transcript.add(frame)
-    finish({ ending: 'completed', isClean: true, answer }, false)
+    this.#hasAction = answer.result.action !== undefined && answer.result.action !== null
+    if (answer.isEmpty && !this.#hasAction) return this.#fail('upstream_empty', undefined, true)
+    for (const frame of producedFrames(answer)) this.#exchange.transcript.add(frame)
+    this.#finish({ ending: 'completed', isClean: true, answer }, false)
   }
 
-  function finishProblem(): void {
-    const text = Buffer.concat(chunks).toString('utf8').slice(0, 500)
-    fail(status === 404 ? 'chatflow_not_found' : 'upstream_error', new Error(`status ${status}: ${text}`), true)
+  #finishProblem(): void {
+    const code = this.#status === 404 ? 'chatflow_not_found' : 'upstream_error'
+    this.#fail(code, new Error(`status ${this.#status}: ${this.#received().slice(0, 500)}`), true)
   }
 
-  function isEmpty(): boolean {
-    return !transcript.hasOutput && transcript.text === '' && !hasAction
+  #isEmpty(): boolean {
+    const { hasOutput, text } = this.#exchange.transcript
+    return !hasOutput && text === '' && !this.#hasAction
   }
 
   /** Flowise's own criterion of success: it says under which id it has stored the answer, last but its `end`. */
-  function isStored(): boolean {
-    return transcript.chatMessageId !== undefined
+  #isStored(): boolean {
+    return this.#exchange.transcript.chatMessageId !== undefined
   }
 
-  function closeWithoutEnd(cause?: unknown): void {
-    if (isStored()) return takeEnd(cause === undefined)
-    if (!hasBegun) return fail('upstream_empty', cause)
-    finish({ ending: 'closed_without_end', code: 'upstream_incomplete', cause, isClean: false }, false)
+  #closeWithoutEnd(cause?: unknown): void {
+    if (this.#isStored()) return this.#takeEnd(cause === undefined)
+    if (!this.#hasBegun) return this.#fail('upstream_empty', cause)
+    this.#finish({ ending: 'closed_without_end', code: 'upstream_incomplete', cause, isClean: false }, false)
   }
 
-  function failTooLarge(): void {
-    const code = hasBegun ? 'upstream_error' : 'upstream_too_large'
-    fail(code, new Error(`more than ${limits.maxAnswerBytes} bytes`), false, true)
+  #failTooLarge(): void {
+    const code = this.#hasBegun ? 'upstream_error' : 'upstream_too_large'
+    this.#fail(code, new Error(`more than ${this.#limits.maxAnswerBytes} bytes`), false, true)
   }
 
-  function fail(code: ErrorCode, cause?: unknown, isClean = false, abort = false): void {
-    const ending: Ending = transcript.hasOutput ? 'failed_after_output' : 'failed_before_output'
-    finish({ ending, code, cause, isClean }, abort)
+  #fail(code: ErrorCode, cause?: unknown, isClean = false, abort = false): void {
+    const ending: Ending = this.#exchange.transcript.hasOutput ? 'failed_after_output' : 'failed_before_output'
+    this.#finish({ ending, code, cause, isClean }, abort)
   }
 
-  function timeOut(limit: 'first_byte' | 'idle' | 'deadline'): void {
-    if (limit === 'first_byte')
-      return finish({ ending: 'failed_before_output', code: 'upstream_timeout', isClean: false }, true)
-    const code = limit === 'deadline' && hasBegun ? 'deadline_exceeded' : 'upstream_timeout'
-    finish({ ending: limit === 'idle' ? 'idle_timeout' : 'deadline', code, isClean: false }, true)
-  }
-
-  function finish(outcome: Outcome, abort: boolean): void {
-    if (!exchange.end({ ...outcome, ...(firstAnswerAt === undefined ? {} : { firstAnswerAt }) })) return
-    watch.stop()
-    cancelEndWait()
-    chunks = []
-    // Queued, because Flowise can answer while `call` is still being made.
+  #finish(outcome: Outcome, abort: boolean): void {
+    const firstAnswerAt = this.#firstAnswerAt
+    if (!this.#exchange.end(firstAnswerAt === undefined ? outcome : { ...outcome, firstAnswerAt })) return
+    this.#watch.stop()
+    this.#cancelEndWait?.()
+    this.#chunks = undefined
+    // Queued, because Flowise can answer while the call is still being made.
     queueMicrotask(() => {
-      if (!outcome.isClean || abort) call.abort()
+      if (!outcome.isClean || abort) this.#call.abort()
       // Flowise closes after its `end`; a connection that it forgets to close must not stay for ever.
-      else if (!isClosed) cancelLinger = clock.after(LINGER_MS, call.abort)
+      else if (!this.#isClosed) this.#cancelLinger = this.#clock.after(LINGER_MS, () => this.#call.abort())
     })
-    if (abort) track(client.abort(exchange.chatflow.id, chatId, hasBegun))
+    if (abort) this.#track(this.#client.abort(this.#exchange.chatflow.id, this.#chatId, this.#hasBegun))
   }
 }

@@ -1,13 +1,23 @@
 import type { Clock } from '../clock.ts'
 
+export interface WatchLimits {
+  firstByteTimeoutMs: number
+  idleTimeoutMs: number
+  deadlineMs: number
+}
+
 export interface WatchOptions {
   clock: Clock
   /** What the first byte and the deadline are counted from. */
   startedAt: number
-  firstByteMs: number
-  idleMs: number
-  deadlineMs: number
-  onDue: (limit: 'first_byte' | 'idle' | 'deadline') => void
+  limits: WatchLimits
+}
+
+export type Limit = 'first_byte' | 'idle' | 'deadline'
+
+/** Hears of a limit that was reached, at most once. */
+export interface WatchListener {
+  onDue(limit: Limit): void
 }
 
 /** The three limits of a running prediction on one timer; activity costs a clock reading and no timer. */
@@ -20,28 +30,34 @@ export interface Watch {
   stop(): void
 }
 
-/** Starts watching at once; `onDue` is called at most once. */
-export function createWatch(options: WatchOptions): Watch {
-  return new RunningWatch(options)
+/** Starts watching at once. */
+export function createWatch(options: WatchOptions, listener: WatchListener): Watch {
+  return new RunningWatch(options, listener)
 }
 
 /** A class, because each run has one. */
 class RunningWatch implements Watch {
-  readonly #options: WatchOptions
+  readonly #clock: Clock
+  readonly #startedAt: number
+  readonly #limits: WatchLimits
+  readonly #listener: WatchListener
   readonly #check = (): void => this.#lookAround()
   #activeAt: number | undefined
   #isSuspended = false
   #isStopped = false
   #cancel: () => void
 
-  constructor(options: WatchOptions) {
-    this.#options = options
+  constructor({ clock, startedAt, limits }: WatchOptions, listener: WatchListener) {
+    this.#clock = clock
+    this.#startedAt = startedAt
+    this.#limits = limits
+    this.#listener = listener
     this.#cancel = this.#schedule()
   }
 
   active(): void {
     const isFirst = this.#activeAt === undefined
-    this.#activeAt = this.#options.clock.now()
+    this.#activeAt = this.#clock.now()
     if (isFirst) this.#reschedule()
   }
 
@@ -51,7 +67,7 @@ class RunningWatch implements Watch {
 
   resume(): void {
     this.#isSuspended = false
-    this.#activeAt = this.#options.clock.now()
+    this.#activeAt = this.#clock.now()
     this.#reschedule()
   }
 
@@ -60,19 +76,18 @@ class RunningWatch implements Watch {
     this.#cancel()
   }
 
-  #due(): { at: number; limit: 'first_byte' | 'idle' | 'deadline' } {
-    const { startedAt, firstByteMs, idleMs, deadlineMs } = this.#options
+  #due(): { at: number; limit: Limit } {
+    const { firstByteTimeoutMs, idleTimeoutMs, deadlineMs } = this.#limits
     const activeAt = this.#activeAt
-    const deadlineAt = startedAt + deadlineMs
+    const deadlineAt = this.#startedAt + deadlineMs
     if (this.#isSuspended) return { at: deadlineAt, limit: 'deadline' }
-    const silenceAt = activeAt === undefined ? startedAt + firstByteMs : activeAt + idleMs
+    const silenceAt = activeAt === undefined ? this.#startedAt + firstByteTimeoutMs : activeAt + idleTimeoutMs
     if (silenceAt < deadlineAt) return { at: silenceAt, limit: activeAt === undefined ? 'first_byte' : 'idle' }
     return { at: deadlineAt, limit: 'deadline' }
   }
 
   #schedule(): () => void {
-    const { clock } = this.#options
-    return clock.after(Math.max(0, this.#due().at - clock.now()), this.#check)
+    return this.#clock.after(Math.max(0, this.#due().at - this.#clock.now()), this.#check)
   }
 
   #reschedule(): void {
@@ -84,11 +99,11 @@ class RunningWatch implements Watch {
   #lookAround(): void {
     if (this.#isStopped) return
     const { at, limit } = this.#due()
-    if (this.#options.clock.now() < at) {
+    if (this.#clock.now() < at) {
       this.#cancel = this.#schedule()
       return
     }
     this.#isStopped = true
-    this.#options.onDue(limit)
+    this.#listener.onDue(limit)
   }
 }

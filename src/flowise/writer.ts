@@ -1,22 +1,18 @@
 import type { Writable } from 'node:stream'
-import type { Clock } from '../clock.ts'
-import { createEventBody, type EventBody } from '../event-body.ts'
+import { type BodyWriter, createEventBody, type EventBody, type Silence } from '../event-body.ts'
 import type { Dialect } from './dialect.ts'
 import type { Frame } from './frame.ts'
-import type { PublicEvent } from './redaction.ts'
+import type { EventFilter } from './redaction.ts'
+import type { Run, RunOutput } from './run-options.ts'
 
 export interface WriterOptions {
   dialect: Dialect
+  /** Where the bytes go. */
   writable: Writable
-  clock: Clock
-  pingMs: number
   /** What of an event the client may see. */
-  filter: (frame: Frame) => PublicEvent | undefined
-  /** Called right before the first byte: the place for a head. */
+  filter: EventFilter
+  /** Called at the first event, right before the first byte: the place for a head. */
   onOpen: () => void
-  /** The client has caught up after `frame` answered false. */
-  onDrain: () => void
-  onPing: () => void
   /** Hears all that is written, also when the client has gone. */
   record?: Recorder | undefined
 }
@@ -31,48 +27,69 @@ export interface Recorder {
 }
 
 /** Writes one prediction to one client, frame by frame, and fills silence with comments. */
-export interface StreamWriter {
+export interface StreamWriter extends RunOutput {
   readonly isOpen: boolean
-  open(): void
-  /** False if the client is slower than Flowise: read no further until `onDrain`. */
-  frame(frame: Frame): boolean
   /** Opens the stream if nothing did, writes what `closing` makes then, and ends it. */
   close(closing: () => string): void
 }
 
 /** A writer on anything that takes bytes; it never buffers more than the writable does, and what comes in one turn. */
-export function createStreamWriter(options: WriterOptions): StreamWriter {
-  const { dialect, writable, clock, pingMs, filter, record, onPing, onDrain } = options
-  let body: EventBody | undefined
-  // No getters: objects that have them are slow, and each stream has one.
-  const writer: StreamWriter & { isOpen: boolean } = { isOpen: false, open, frame, close }
-  return writer
+export function createStreamWriter(options: WriterOptions, silence: Silence): StreamWriter {
+  return new EventWriter(options, silence)
+}
 
-  function open(): void {
-    writer.isOpen = true
-    options.onOpen()
-    const opening = dialect.open()
-    record?.pushAll(opening)
+/** A class, because each stream has one. */
+class EventWriter implements StreamWriter, BodyWriter {
+  isOpen = false
+  readonly #dialect: Dialect
+  readonly #writable: Writable
+  readonly #filter: EventFilter
+  readonly #record: Recorder | undefined
+  readonly #silence: Silence
+  #onOpen: (() => void) | undefined
+  #run: Run | undefined
+  #body: EventBody | undefined
+
+  constructor({ dialect, writable, filter, record, onOpen }: WriterOptions, silence: Silence) {
+    this.#dialect = dialect
+    this.#writable = writable
+    this.#filter = filter
+    this.#record = record
+    this.#onOpen = onOpen
+    this.#silence = silence
+  }
+
+  open(run?: Run): void {
+    this.isOpen = true
+    this.#run = run
+    this.#onOpen?.()
+    this.#onOpen = undefined
+    const opening = this.#dialect.open()
+    this.#record?.pushAll(opening)
     // Where the run goes on without its client, nobody slows it down.
-    if (writable.destroyed) return
-    body = createEventBody({ reply: writable, clock, pingMs, ping: dialect.ping, onPing, onReady: onDrain })
-    body.write(opening)
+    if (this.#writable.destroyed) return
+    this.#body = createEventBody({ reply: this.#writable, ping: this.#dialect.ping, silence: this.#silence }, this)
+    this.#body.write(opening)
   }
 
-  function frame(read: Frame): boolean {
-    const event = filter(read)
+  frame(read: Frame): boolean {
+    const event = this.#filter(read)
     if (event === undefined) return true
-    const text = dialect.event(event.event, event.json)
-    record?.push(text, event === read ? read.plainToken : undefined)
-    return body?.write(text) ?? true
+    const text = this.#dialect.event(event.event, event.json)
+    this.#record?.push(text, event === read ? read.plainToken : undefined)
+    return this.#body?.write(text) ?? true
   }
 
-  function close(closing: () => string): void {
-    if (!writer.isOpen) open()
-    if (record === undefined && writable.destroyed) return
+  onReady(): void {
+    this.#run?.resume()
+  }
+
+  close(closing: () => string): void {
+    if (!this.isOpen) this.open()
+    if (this.#record === undefined && this.#writable.destroyed) return
     const text = closing()
-    record?.pushAll(text)
-    record?.end()
-    body?.end(text)
+    this.#record?.pushAll(text)
+    this.#record?.end()
+    this.#body?.end(text)
   }
 }

@@ -1,15 +1,12 @@
 import type { Writable } from 'node:stream'
-import type { Clock } from '../clock.ts'
-import { createEventBody } from '../event-body.ts'
+import { createEventBody, type Silence } from '../event-body.ts'
 import type { Sink } from './follow.ts'
 
 export interface EventSinkOptions {
   writable: Writable
-  clock: Clock
-  pingMs: number
   /** A comment, at the boundary of a frame. */
   ping: string
-  onPing: () => void
+  silence: Silence
 }
 
 /** Bytes that wait for a client that is slower than another process sends them. */
@@ -24,10 +21,9 @@ export interface EventSink extends Sink {
 }
 
 /** A sink for a reply whose head has been sent. */
-export function createEventSink({ writable, ...options }: EventSinkOptions): EventSink {
-  const { clock } = options
+export function createEventSink({ writable, ping, silence }: EventSinkOptions): EventSink {
   let ready = () => {}
-  const body = createEventBody({ ...options, reply: writable, onReady: () => ready() })
+  const body = createEventBody({ reply: writable, ping, silence }, { onReady: () => ready() })
 
   function end(): void {
     if (writable.destroyed || writable.writableEnded) return
@@ -35,7 +31,7 @@ export function createEventSink({ writable, ...options }: EventSinkOptions): Eve
     // Nobody waits for it any more, and it must not stay for ever.
     writable.once(
       'close',
-      clock.after(LINGER_MS, () => writable.destroy())
+      silence.clock.after(LINGER_MS, () => writable.destroy())
     )
   }
 

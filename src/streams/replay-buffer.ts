@@ -171,7 +171,7 @@ class FrameBuffer implements ReplayBuffer {
   }
 
   #add(frame: string): void {
-    this.#frames.push(frame)
+    this.#frames.push(flat(frame))
     this.#textLengths.push(lengthOf(this.#told))
     this.#take(sizeOf(frame))
     while (this.#isFull() && this.#first < this.#frames.length) this.#shift()
@@ -210,6 +210,12 @@ class FrameBuffer implements ReplayBuffer {
     if (this.isDropped || this.#summary?.textLength === undefined) return undefined
     return { text: this.#summary.frames(this.#told.text), id: this.#firstId - 1 }
   }
+}
+
+/** The same text in one piece: what was put together is an object per part until somebody looks at a character. */
+function flat(text: string): string {
+  text.charCodeAt(0)
+  return text
 }
 
 /** About: a text in other than Latin letters takes twice as much, but to find out would cost every token. */
