@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
@@ -21,10 +20,10 @@ const MAX_LISTENERS = 20
 /** Of a reply that is closed. */
 const NOBODY: (() => void)[] = Object.freeze([]) as never
 
-/** The client's X-Request-Id when it is well-formed, else a new one. */
-export function requestIdOf(request: IncomingMessage): string {
+/** The client's X-Request-Id when it is well-formed, else a fresh one. */
+export function requestIdOf(request: IncomingMessage, fresh: () => string): string {
   const given = request.headers['x-request-id']
-  return typeof given === 'string' && CLIENT_ID.test(given) ? given : randomUUID()
+  return typeof given === 'string' && CLIENT_ID.test(given) ? given : fresh()
 }
 
 /** Puts the request id on every response, also on those that answer before a route is found; and says when it is over. */

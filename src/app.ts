@@ -121,7 +121,7 @@ export async function buildApp(config: Config, parts: Parts): Promise<FastifyIns
     http: ARRIVAL,
     schemaController: { compilersFactory: { buildSerializer: lazySerializers } },
     ...(secure ? { serverFactory: securely(secure) } : {}),
-    genReqId: requestIdOf,
+    genReqId: (request) => requestIdOf(request, parts.ids.uuid),
     rewriteUrl: (request) => canonicalUrl(takeEmbedToken(request)),
     // No hook runs for these two: the address cannot be read, or the bytes are no HTTP.
     frameworkErrors(error, request, reply) {

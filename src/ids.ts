@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomFillSync, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomFillSync } from 'node:crypto'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 /** The same in the order of their codes: texts of these sort like the bytes they stand for. */
@@ -30,9 +30,10 @@ export interface Ids {
 
 /** Identifiers from the operating system's random source. */
 export function createIds(now: () => number = () => Date.now()): Ids {
+  const random = createRandom()
   return {
-    uuid: () => randomUUID(),
-    ordered: createOrdered(now),
+    uuid: createUuids(random),
+    ordered: createOrdered(now, random),
     run: createRuns(),
     secret: () => randomBytes(32).toString('base64url')
   }
@@ -54,36 +55,46 @@ export function sha256Hex(text: string | Uint8Array): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** Twelve bits count within a millisecond; who needs more borrows from the next one. */
-function createOrdered(now: () => number): () => string {
-  // Written in place: a text that is put together of parts is kept as a chain of them.
-  const text = Buffer.from('00000000-0000-7000-8000-000000000000')
+/** 32 random bits at each call. */
+function createRandom(): () => number {
   const pool = new Uint32Array(2 * POOLED)
   let next = pool.length
-  let latest = 0
-  let counter = 0
-
-  function put(at: number, digits: number, value: number): void {
-    let rest = value
-    for (let i = at + digits - 1; i >= at; i--) {
-      text[i] = HEX.charCodeAt(rest & 15)
-      rest >>>= 4
-    }
-  }
-
-  function random(): number {
+  return () => {
     if (next === pool.length) {
       randomFillSync(pool)
       next = 0
     }
     return pool[next++] ?? 0
   }
+}
+
+/** Written in place, as the ordered ones are: a text that is put together of parts is kept as a chain of them. */
+function createUuids(random: () => number): () => string {
+  const text = Buffer.from('00000000-0000-4000-8000-000000000000')
+  return () => {
+    const middle = random()
+    const some = random()
+    put(text, 0, 8, random())
+    put(text, 9, 4, middle >>> 16)
+    put(text, 15, 3, middle & 0xfff)
+    put(text, 19, 4, VARIANT | (some >>> 18))
+    put(text, 24, 4, some & 0xffff)
+    put(text, 28, 8, random())
+    return text.toString('latin1')
+  }
+}
+
+/** Twelve bits count within a millisecond; who needs more borrows from the next one. */
+function createOrdered(now: () => number, random: () => number): () => string {
+  const text = Buffer.from('00000000-0000-7000-8000-000000000000')
+  let latest = 0
+  let counter = 0
 
   function advance(to: number): void {
     latest = to
     counter = 0
-    put(0, 8, Math.floor(to / 0x10000))
-    put(9, 4, to & 0xffff)
+    put(text, 0, 8, Math.floor(to / 0x10000))
+    put(text, 9, 4, to & 0xffff)
   }
 
   return () => {
@@ -92,11 +103,19 @@ function createOrdered(now: () => number): () => string {
     if (at > latest) advance(at)
     else if (++counter === COUNTER_LIMIT) advance(latest + 1)
     const some = random()
-    put(15, 3, counter)
-    put(19, 4, VARIANT | (some >>> 18))
-    put(24, 4, some & 0xffff)
-    put(28, 8, random())
+    put(text, 15, 3, counter)
+    put(text, 19, 4, VARIANT | (some >>> 18))
+    put(text, 24, 4, some & 0xffff)
+    put(text, 28, 8, random())
     return text.toString('latin1')
+  }
+}
+
+function put(text: Buffer, at: number, digits: number, value: number): void {
+  let rest = value
+  for (let i = at + digits - 1; i >= at; i--) {
+    text[i] = HEX.charCodeAt(rest & 15)
+    rest >>>= 4
   }
 }
 
@@ -119,8 +138,8 @@ function base32(bytes: Uint8Array, alphabet: string): string {
   let length = 0
   let bits = 0
   let value = 0
-  for (const byte of bytes) {
-    value = ((value << 8) | byte) & 0xfff
+  for (let i = 0; i < bytes.length; i++) {
+    value = ((value << 8) | (bytes[i] ?? 0)) & 0xfff
     bits += 8
     while (bits >= 5 && length < RUN_LENGTH) {
       bits -= 5

@@ -35,6 +35,19 @@ t.test('of any other text it is what it always was', async (t) => {
   t.not(derivedRunId('a', 'b'), derivedRunId('ab'))
 })
 
+t.test('the others are UUIDs of version 4, each digit of which is by chance', async (t) => {
+  const ids = createIds()
+  const made = Array.from({ length: 5000 }, () => ids.uuid())
+  t.ok(made.every((id) => /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id)))
+  t.equal(new Set(made).size, made.length)
+  const digits = made.map((id) => id.replaceAll('-', ''))
+  const values = Array.from({ length: 32 }, (_, at) => new Set(digits.map((id) => id[at])).size)
+  t.same(
+    values,
+    Array.from({ length: 32 }, (_, at) => (at === 12 ? 1 : at === 16 ? 4 : 16))
+  )
+})
+
 t.test('nonces do not repeat', async (t) => {
   const ids = createIds()
   const made = new Set(Array.from({ length: 10_000 }, () => ids.run()))
