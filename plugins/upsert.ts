@@ -104,8 +104,7 @@ export default fp(
           (error: unknown) => fail(exchange, error)
         )
       }
-      const { code, cause } = await exchange.ended
-      await exchange.concluded
+      const { code, cause } = await exchange.concluded
       if (code) throw new AppError(code, {}, { cause })
       return storedOf(exchange)
     })
@@ -147,7 +146,7 @@ export default fp(
         redaction: redactionFor(request, messageId)
       })
       running.add(opened)
-      opened.beforeConcluded(async () => void running.delete(opened))
+      opened.beforeConcluded(() => void running.delete(opened))
       app.lifecycle.run(opened.concluded)
       return opened
     }

@@ -55,8 +55,8 @@ export interface Exchange extends ExchangeSeed {
   readonly outcome: Outcome | undefined
   /** Resolves once, with how it ended. */
   readonly ended: Promise<Outcome>
-  /** Resolves when every reader and closer has finished; never rejects. */
-  readonly concluded: Promise<void>
+  /** Resolves with the same when every reader and closer has finished; never rejects. */
+  readonly concluded: Promise<Outcome>
   /** What the money came to; written by credits before `concluded`. */
   receipt: Receipt | undefined
   /** Set when the question is stored; without it there is nothing to charge for. */
@@ -98,8 +98,7 @@ class OpenExchange implements Exchange {
   readonly startedAt: number
   readonly transcript: Transcript
   readonly redaction: Redaction
-  readonly ended: Promise<Outcome>
-  readonly concluded: Promise<void>
+  readonly concluded: Promise<Outcome>
   outcome: Outcome | undefined
   receipt: Receipt | undefined
   kept: Kept | undefined
@@ -107,8 +106,7 @@ class OpenExchange implements Exchange {
   onProgress: (() => void) | undefined
   readonly #readers: Reader[] = []
   readonly #closers: Reader[] = []
-  readonly #resolveEnded: (outcome: Outcome) => void
-  readonly #resolveConcluded: () => void
+  readonly #conclude: (outcome: Outcome) => void
   #stopListener: ((reason: StopReason) => void) | undefined
 
   constructor(seed: ExchangeSeed) {
@@ -123,19 +121,19 @@ class OpenExchange implements Exchange {
     this.startedAt = seed.startedAt
     this.transcript = seed.transcript
     this.redaction = seed.redaction
-    const ended = Promise.withResolvers<Outcome>()
-    const concluded = Promise.withResolvers<void>()
-    this.ended = ended.promise
-    this.concluded = concluded.promise
-    this.#resolveEnded = ended.resolve
-    this.#resolveConcluded = concluded.resolve
+    const { promise, resolve } = Promise.withResolvers<Outcome>()
+    this.concluded = promise
+    this.#conclude = resolve
+  }
+
+  get ended(): Promise<Outcome> {
+    return new Promise((resolve) => this.whenEnded(resolve))
   }
 
   end(outcome: Outcome): boolean {
     if (this.outcome) return false
     this.outcome = outcome
-    this.#resolveEnded(outcome)
-    whenAllHaveRead(this.#readers, outcome, () => whenAllHaveRead(this.#closers, outcome, this.#resolveConcluded))
+    whenAllHaveRead(this.#readers, outcome, () => whenAllHaveRead(this.#closers, outcome, this.#conclude))
     return true
   }
 
@@ -161,11 +159,11 @@ class OpenExchange implements Exchange {
 }
 
 /** All of them at once, then `next`: a count, because each prediction waits so twice and nobody asks what they answered. */
-function whenAllHaveRead(readers: readonly Reader[], outcome: Outcome, next: () => void): void {
+function whenAllHaveRead(readers: readonly Reader[], outcome: Outcome, next: (outcome: Outcome) => void): void {
   let open = 1
   const hasRead = () => {
     open -= 1
-    if (open === 0) next()
+    if (open === 0) next(outcome)
   }
   for (const read of readers) {
     const reading = started(read, outcome)
