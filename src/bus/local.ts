@@ -53,9 +53,9 @@ export function createLocalBus(
         if (audience.size === 0 && listeners.get(channel) === audience) listeners.delete(channel)
       }
     },
-    count: async (key, windowMs, by = 1) => counters.count(key, windowMs, by),
-    acquire: async (key, owner, ttlMs, places = 1) => leases.acquire(key, owner, ttlMs, places),
-    release: async (key, owner) => leases.release(key, owner),
+    count: (key, windowMs, by = 1) => Promise.resolve(counters.count(key, windowMs, by)),
+    acquire: (key, owner, ttlMs, places = 1) => Promise.resolve(leases.acquire(key, owner, ttlMs, places)),
+    release: (key, owner) => Promise.resolve(leases.release(key, owner)),
     watch: (listener) => listener({ isUp: true }),
     async ping() {},
     async close() {
