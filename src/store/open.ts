@@ -11,7 +11,7 @@ import type { MongoAddress } from './mongo/connect.ts'
 import type { Store } from './port.ts'
 import { refuseUnfinished } from './move.ts'
 import { isInForm } from './sqlite/connection.ts'
-import { hasLeft } from './sqlite/redo-log.ts'
+import { hasLeft } from './sqlite/redo-logs.ts'
 import { createSqliteStore } from './sqlite/store.ts'
 import { migrate, refuseNewer } from './versions.ts'
 
@@ -96,7 +96,7 @@ async function finish(dataDir: string, path: string): Promise<void> {
   }
 }
 
-/** Brings into the file what a gateway that died has left in its log, if its tables are those of this version. */
+/** Brings into the file what a gateway that died has left in its logs, if its tables are those of this version. */
 async function bringIn(path: string): Promise<void> {
   if (hasLeft(path) && isInForm({ path, specs: collections }))
     await createSqliteStore({ path, specs: collections }).close()

@@ -9,7 +9,9 @@ import { createGroupCommit } from '../../src/store/sqlite/commit.ts'
 import { createWatch } from '../../src/store/sqlite/connection.ts'
 import { createRedo } from '../../src/store/sqlite/redo.ts'
 import { createRedoLog, type RedoLog } from '../../src/store/sqlite/redo-log.ts'
+import { createRedoLogs } from '../../src/store/sqlite/redo-logs.ts'
 import { createTransactions, LAG_MS } from '../../src/store/sqlite/transactions.ts'
+import { createWal, type Wal } from '../../src/store/sqlite/wal.ts'
 
 /** Longer than the database may lag behind the log. */
 export const OVERDUE_MS = LAG_MS + 50
@@ -17,6 +19,7 @@ export const OVERDUE_MS = LAG_MS + 50
 /** A database with a rule that only a commit checks: each row names one that is there. */
 const SCHEMA = `
   pragma journal_mode=wal;
+  pragma synchronous=normal;
   pragma foreign_keys=on;
   create table if not exists things (id text primary key, of text references things (id) deferrable initially deferred)`
 
@@ -27,6 +30,7 @@ const IOERR = 10
 interface Changed {
   db?: (db: DatabaseSync) => DatabaseSync
   log?: (log: RedoLog) => RedoLog
+  wal?: (wal: Wal) => Wal
 }
 
 /** Group commit over such a database, with a log that everything goes into. */
@@ -44,13 +48,17 @@ export function open(t: Test, path = join(t.testdir(), 'things.db'), changed: Ch
     },
     remove() {}
   }
-  const log = createRedoLog(`${path}-redo`)
+  const make = (file: string) => {
+    const log = createRedoLog(file)
+    return changed.log?.(log) ?? log
+  }
+  const wal = createWal(db, path)
   const transactions = createTransactions(changed.db?.(db) ?? db, {
     cache,
     watch: createWatch(db, cache),
     lines,
     redone: rows,
-    log: changed.log?.(log) ?? log,
+    logs: { redo: createRedoLogs(path, make), wal: changed.wal?.(wal) ?? wal },
     few: 0
   })
   const commits = createGroupCommit(db, transactions)
@@ -102,7 +110,7 @@ export function breakLog(path: string): void {
 
 function isLog(fd: string, path: string): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) === `${path}-redo`
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith(`${path}-redo`)
   } catch {
     return false
   }

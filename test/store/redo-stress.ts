@@ -80,7 +80,7 @@ async function writeOn(account: string): Promise<void> {
 function loseLog(): void {
   for (const fd of readdirSync('/proc/self/fd')) {
     try {
-      if (readlinkSync(`/proc/self/fd/${fd}`) === `${path}-redo`) closeSync(Number(fd))
+      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith(`${path}-redo`)) closeSync(Number(fd))
     } catch {
       // It was that of the folder.
     }

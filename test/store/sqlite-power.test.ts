@@ -1,9 +1,10 @@
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/port.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { copyDatabase, PARTS } from './database-files.ts'
 import { turn } from './deferred.ts'
 import { createRandom } from './random.ts'
 
@@ -11,7 +12,7 @@ t.setTimeout(300_000)
 
 const ROUNDS = 120
 const SIZES = [512, 4096]
-const PARTS = ['', '-wal', '-redo']
+const LOGS = PARTS.slice(2)
 
 function open(t: Test, path: string): Store {
   const store = createSqliteStore({ path, specs: contractSpecs, few: 0 })
@@ -34,6 +35,10 @@ async function notesIn(t: Test, store: Store): Promise<string[]> {
   t.equal(thing?.amount, 1000 + notes.length, 'both or neither')
   t.equal(thing?.['last'], notes.at(-1), 'and in order')
   return notes
+}
+
+function filesOf(path: string): Map<string, Buffer> {
+  return new Map(PARTS.map((part) => [part, existsSync(path + part) ? readFileSync(path + part) : Buffer.alloc(0)]))
 }
 
 /** A file of which the blocks may have reached the disk or not that were written since the last sync. */
@@ -62,7 +67,7 @@ t.test('after a power failure everything is there that was acknowledged, and of 
     const size = random(3) * 700
     const acknowledged = await notesIn(t, store)
     for (let i = random(3); i > 0; i--) acknowledged.push(await move(store, next(), size))
-    const durable = new Map(PARTS.map((part) => [part, readFileSync(path + part)]))
+    const durable = filesOf(path)
     let answered = 0
     const asked = Array.from({ length: 2 + random(6) }, next)
     const answers: Promise<unknown>[] = []
@@ -71,13 +76,14 @@ t.test('after a power failure everything is there that was acknowledged, and of 
       await turn()
     }
     const isSame = answered === 0 && readFileSync(`${path}-wal`).equals(durable.get('-wal') ?? Buffer.alloc(0))
-    const log = torn(durable.get('-redo') ?? Buffer.alloc(0), readFileSync(`${path}-redo`), random)
+    const written = filesOf(path)
     await Promise.all(answers)
     // A sync or a commit came between.
     if (!isSame) continue
 
     const image = `${path}-${round}`
-    for (const [part, bytes] of durable) writeFileSync(image + part, part === '-redo' ? log : bytes)
+    for (const [part, bytes] of durable)
+      writeFileSync(image + part, LOGS.includes(part) ? torn(bytes, written.get(part) ?? bytes, random) : bytes)
     const after = open(t, image)
     const there = await notesIn(t, after)
     t.same(there, [...acknowledged, ...asked].slice(0, there.length), `seed ${first}, round ${round}`)
@@ -86,7 +92,7 @@ t.test('after a power failure everything is there that was acknowledged, and of 
     there.push(await move(after, next(), size), await move(after, next(), size))
 
     const again = `${image}-again`
-    for (const part of PARTS) if (existsSync(image + part)) copyFileSync(image + part, again + part)
+    copyDatabase(image, again)
     const last = open(t, again)
     t.same(await notesIn(t, last), there, 'nothing comes back later')
     await Promise.all([after.close(), last.close()])

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
@@ -7,6 +7,7 @@ import { collections, type MetaRow } from '../../src/store/collections.ts'
 import { openStore } from '../../src/store/open.ts'
 import { isInForm } from '../../src/store/sqlite/connection.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
+import { copyDatabase, redoOf, redoSizeOf } from './database-files.ts'
 
 interface Row extends Document {
   [member: string]: unknown
@@ -32,7 +33,7 @@ async function left(t: Test, specs: CollectionSpec[], rows: Row[]): Promise<stri
   await things.insert({ id: 'first' })
   await Promise.all(rows.map((row) => things.insert(row)))
   const image = join(t.testdirName, 'left.db')
-  for (const part of ['', '-wal', '-redo']) copyFileSync(path + part, image + part)
+  copyDatabase(path, image)
   return image
 }
 
@@ -59,13 +60,13 @@ t.test('a log with a collection that this version does not know is left as it is
   const { store } = open(t, path, NEW)
   await store.collection('more').insert({ id: 'a' })
   const image = join(t.testdirName, 'left.db')
-  for (const part of ['', '-wal', '-redo']) copyFileSync(path + part, image + part)
-  const log = readFileSync(`${image}-redo`)
+  copyDatabase(path, image)
+  const log = redoOf(image)
   const old = createSqliteStore({ path: image, specs: OLD })
   await t.rejects(old.collection('things').get('a'))
   await t.rejects(old.collection('things').insert({ id: 'a' }))
   await t.rejects(old.close())
-  t.ok(log.equals(readFileSync(`${image}-redo`)))
+  t.ok(log.length > 0 && log.equals(redoOf(image)))
   const again = open(t, image, NEW)
   t.same(await again.store.collection('more').get('a'), { id: 'a' })
 })
@@ -89,7 +90,7 @@ t.test('a recovery is repeated as often as it dies', async (t) => {
     await Promise.all([things.remove(`t${times}`), notes.insert({ id: `n${times}` })])
     t.equal(await notes.count({}), times + 1)
     const next = join(t.testdirName, `again-${times}.db`)
-    for (const part of ['', '-wal', '-redo']) if (existsSync(path + part)) copyFileSync(path + part, next + part)
+    copyDatabase(path, next)
     path = next
   }
 })
@@ -106,7 +107,7 @@ t.test('while another has the file nothing is read that lacks what the log has',
   t.same(await things.get('late'), { id: 'late' })
   t.notOk(await things.get('more'))
   await store.close()
-  t.equal(statSync(`${path}-redo`).size, 0)
+  t.equal(redoSizeOf(path), 0)
 })
 
 t.test('whether a gateway may serve is asked of all that another has left', async (t) => {
@@ -119,7 +120,7 @@ t.test('whether a gateway may serve is asked of all that another has left', asyn
   const image = (name: string) => {
     const folder = join(t.testdirName, name)
     mkdirSync(folder)
-    for (const part of ['', '-wal', '-redo']) copyFileSync(path + part, join(folder, `gateway.db${part}`))
+    copyDatabase(path, join(folder, 'gateway.db'))
     return { dataDir: folder }
   }
   await meta.insert({ id: 'move', value: { source: 'x', startedAt: 1 } })

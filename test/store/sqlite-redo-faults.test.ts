@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import type { RedoLog } from '../../src/store/sqlite/redo-log.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { copyDatabase } from './database-files.ts'
 import { open, OVERDUE_MS, turn } from './deferred.ts'
 
 /** What the database has, as others see it. */
@@ -18,7 +19,7 @@ function countIn(t: Test, path: string): () => unknown {
 /** What a crash would leave now, opened. */
 function crashed(t: Test, path: string) {
   const image = join(t.testdirName, `crashed-${Math.random()}.db`)
-  for (const part of ['', '-wal', '-redo']) copyFileSync(path + part, image + part)
+  copyDatabase(path, image)
   return open(t, image)
 }
 
@@ -115,14 +116,36 @@ t.test('a sync that fails is the end also for what was added behind it', async (
   const log = (real: RedoLog): RedoLog => ({ ...real, sync: (done) => void syncs.push(done) })
   const { path, insert, ids, close } = open(t, join(t.testdir(), 'things.db'), { log })
   const count = countIn(t, path)
-  t.same(await Promise.all([insert('a'), pause(OVERDUE_MS)]), ['a', undefined], 'the commit comes before the sync')
+  const a = insert('a')
+  await turn()
   const b = insert('b')
   await turn()
-  t.equal(count(), 1)
+  t.equal(count(), 0)
   syncs.shift()?.(new Error('broken'))
   t.equal(count(), 2, 'the system tells a failure once, and not which of the records it hit')
-  t.equal(await b, 'b')
+  t.same(await Promise.all([a, b]), ['a', 'b'])
   t.equal(syncs.length, 0)
+  t.same(ids(), ['a', 'b'])
+  await close()
+})
+
+t.test('a sync that fails or comes late is of no use for what the database has made durable', async (t) => {
+  const syncs: ((error?: unknown) => void)[] = []
+  const log = (real: RedoLog): RedoLog => ({ ...real, sync: (done) => void syncs.push(done) })
+  const { path, insert, ids, close } = open(t, join(t.testdir(), 'things.db'), { log })
+  const count = countIn(t, path)
+  t.same(await Promise.all([insert('a'), pause(OVERDUE_MS)]), ['a', undefined], 'the commit comes before the sync')
+  let isAnswered = false
+  const b = insert('b').then(() => {
+    isAnswered = true
+  })
+  await turn()
+  t.equal(syncs.length, 2, 'of another file')
+  syncs.shift()?.(new Error('broken'))
+  await turn()
+  t.same([count(), isAnswered], [1, false])
+  syncs.shift()?.()
+  await b
   t.same(ids(), ['a', 'b'])
   await close()
 })

@@ -1,14 +1,4 @@
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -20,6 +10,7 @@ import { collections, type MetaRow } from '../../src/store/collections.ts'
 import { openStore } from '../../src/store/open.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { copyDatabase, redoSizeOf } from './database-files.ts'
 
 t.setTimeout(300_000)
 
@@ -37,11 +28,7 @@ function collectionsOf(store: Store) {
   return { things: store.collection<Thing>('things'), notes: store.collection<Thing>('notes') }
 }
 
-function copy(from: string, to: string): void {
-  for (const part of ['', '-wal', '-redo']) if (existsSync(from + part)) copyFileSync(from + part, to + part)
-}
-
-/** What a crash at this moment would leave: the three files as they are. `spoil` is what else it does to them. */
+/** What a crash at this moment would leave: the files as they are. `spoil` is what else it does to them. */
 async function afterCrash<T>(
   path: string,
   look: (store: Store) => Promise<T>,
@@ -49,7 +36,7 @@ async function afterCrash<T>(
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'crash-'))
   const image = join(folder, 'things.db')
-  copy(path, image)
+  copyDatabase(path, image)
   spoil?.(image)
   const store = createSqliteStore({ path: image, specs: contractSpecs })
   try {
@@ -128,7 +115,7 @@ t.test('what a crash has torn is not there, and nothing of it', async (t) => {
   ])
   sizes.push(lengthOf(path))
   const left = join(t.testdirName, 'left.db')
-  copy(path, left)
+  copyDatabase(path, left)
   const [whole = 0, all = 0] = sizes
   t.ok(all > whole)
   const before = [[{ id: 'a', amount: 1 }], []]
@@ -157,7 +144,7 @@ t.test('a record is applied once: not again when the database has it, and not to
   const log = readFileSync(`${path}-redo`)
   t.ok(log.includes('"amount":1'), 'what was committed is still in the file')
   await store.close()
-  t.equal(statSync(`${path}-redo`).size, 0, 'who leaves, leaves nothing behind')
+  t.equal(redoSizeOf(path), 0, 'who leaves, leaves nothing behind')
 
   const calm = createSqliteStore({ path, specs: contractSpecs, few: Infinity })
   await calm.collection<Thing>('things').update('a', {}, { inc: { amount: 1 } })
@@ -189,7 +176,7 @@ t.test('what does not fit into the log is durable all the same', async (t) => {
   for (let i = 0; i < 12; i++) await things.update('a', {}, { set: { name: 'x'.repeat(500_000), rank: i } })
   t.equal((await afterCrash(path, (image) => collectionsOf(image).things.get('a')))?.rank, 11)
   await things.insert({ id: 'large', name: 'y'.repeat(5_000_000) })
-  t.ok(statSync(`${path}-redo`).size <= 4.5 * 1024 * 1024)
+  t.ok(redoSizeOf(path) <= 9 * 1024 * 1024)
   t.strictSame(await afterCrash(path, allOf), await allOf(store))
 })
 
@@ -215,11 +202,11 @@ t.test('who looks at the data of a gateway that died sees all of it', async (t) 
   await store.collection<MetaRow>('meta').insert({ id: 'late', value: 1 })
   const image = join(t.testdirName, 'image')
   mkdirSync(image)
-  copy(path, join(image, 'gateway.db'))
+  copyDatabase(path, join(image, 'gateway.db'))
   await store.close()
 
   const seen = await openStore({ dataDir: image }, { mode: 'inspect' })
   t.equal((await seen.collection<MetaRow>('meta').get('late'))?.value, 1)
   await seen.close()
-  t.equal(statSync(join(image, 'gateway.db-redo')).size, 0)
+  t.equal(redoSizeOf(join(image, 'gateway.db')), 0)
 })

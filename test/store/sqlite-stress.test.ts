@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createInterface } from 'node:readline'
@@ -9,6 +8,7 @@ import t from 'tap'
 import type { Store } from '../../src/store/port.ts'
 import { createSqliteStore } from '../../src/store/sqlite/store.ts'
 import { contractSpecs, type Thing } from '../contract/things.ts'
+import { copyDatabase } from './database-files.ts'
 import { canLimitFiles } from './file-limit.ts'
 import { createRandom } from './random.ts'
 
@@ -49,7 +49,7 @@ async function wrongIn(store: Store, { there, absent }: Said): Promise<string[]>
 /** Opens an image of what the killed process has left, so that the next child has to recover the same once more. */
 async function wrongAfterCrash(path: string, said: Said): Promise<string[]> {
   const image = `${path}.image`
-  for (const part of ['', '-wal', '-redo']) if (existsSync(path + part)) copyFileSync(path + part, image + part)
+  copyDatabase(path, image)
   const store = createSqliteStore({ path: image, specs: contractSpecs })
   try {
     return await wrongIn(store, said)

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
+import { redoOf } from './database-files.ts'
 import { breakLog, occupyThreads, open, OVERDUE_MS, turn } from './deferred.ts'
 
 t.test('a commit that fails takes nothing back that was acknowledged', async (t) => {
@@ -44,7 +44,7 @@ t.test('where the log cannot be written the database is, and the log again when 
   t.same(await Promise.all([insert('b'), insert('c')]), ['b', 'c'])
   t.equal(beside.prepare('select count(*) as n from things').get()?.['n'], 3, 'at once')
   t.equal(await insert('d'), 'd')
-  t.ok(readFileSync(`${path}-redo`).includes('"d"'), 'the log has it')
+  t.ok(redoOf(path).includes('"d"'), 'the log has it')
   t.same(ids(), ['a', 'b', 'c', 'd'])
   await close()
 })

@@ -6,10 +6,13 @@ import { isInOrder, prepareTables } from './schema.ts'
 /** How long a statement waits for a lock of another process before it gives up. */
 const BUSY_TIMEOUT_MS = 2_000
 
-/** Room for the pages that a transaction under load changes: what does not fit is written twice, and read again. */
+/**
+ * A commit does not wait for the disk: what makes it durable runs beside the event loop (`wal.ts`). Room for the pages that a
+ * transaction under load changes: what does not fit is written twice, and read again.
+ */
 const SETTINGS = `
   pragma journal_mode=wal;
-  pragma synchronous=full;
+  pragma synchronous=normal;
   pragma cache_size=-8000;
   pragma journal_size_limit=67108864`
 

@@ -6,14 +6,13 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
-  statSync,
   truncateSync,
   writeSync
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 
-/** Checksum of the record before and of all behind it here, length of the text, generation; each four bytes, the smallest first. */
+/** Checksum of the record before and of all behind it here, length of the text, number; each four bytes, the smallest first. */
 const HEADER_BYTES = 12
 /** More than this becomes durable in the database itself. */
 const MAX_BYTES = 4 * 1024 * 1024
@@ -24,36 +23,35 @@ const BUFFER_BYTES = 256 * 1024
 /** UTF-8 has at most so many bytes for one unit of a text. */
 const BYTES_PER_UNIT = 3
 
+/** What a batch has written, and which it was since the database was made. */
+export interface RecordOfLog {
+  number: number
+  text: string
+}
+
 /**
- * A file of records that cost little to make durable. The records of a generation are what one transaction of the database will
- * hold; those of the next one are written over them. Each names the one before it by its checksum. So a record that a crash has
- * torn is not there for the reader, nor what was behind it, whatever is written in its place, nor what is left of older generations.
+ * A file of records that cost little to make durable: what one transaction of the database will hold. When it is over, those of
+ * another are written over them. Each names the one before it by its checksum, and is the next one by its number. So a record that
+ * a crash has torn is not there for the reader, nor what was behind it, whatever is written in its place, nor what is left of
+ * older transactions.
  */
 export interface RedoLog {
-  /** Whether there may be records of this generation in the file. */
+  /** Whether there may be records in the file that count. */
   isUsed(): boolean
   /** Adds a record; false, if there is no room, or the file cannot be written. */
-  append(generation: number, text: string): boolean
+  append(number: number, text: string): boolean
   /** Makes durable what was added before. */
   sync(done: (error: unknown) => void): void
-  /** The records of a generation, in order; the next one will be added behind them. */
-  read(generation: number): string[]
+  /** The records, in order; the next one will be added behind them. */
+  read(): RecordOfLog[]
   /** Takes back what was not made durable. A crash may bring it back. */
   cut(): void
-  /** The generation is over: the next record is the first of another. */
+  /** Nobody needs what is in it: the next record is the first. */
   restart(): void
+  /** Makes sure that what stands behind the last record, or in the place of the first, is none. */
+  wipe(): void
   /** Ends the use of the file; `isOver`: nobody needs what is in it. */
   close(isOver: boolean): void
-}
-
-/** The file of the log of a database. */
-export function logOf(database: string): string {
-  return `${database}-redo`
-}
-
-/** Whether somebody has left something there: who closes it empties it. */
-export function hasLeft(database: string): boolean {
-  return (statSync(logOf(database), { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 /** Where a record ends, and its checksum. */
@@ -63,6 +61,19 @@ interface Mark {
 }
 
 const START: Mark = { end: 0, sum: 0 }
+
+/** Commits and records are counted by a number of the database; of its bits, which may be anything, so many are used. */
+const NUMBERS = 0x7f_ff_ff_ff
+
+/** The number of what comes next. */
+export function following(number: number): number {
+  return (number + 1) & NUMBERS
+}
+
+/** The number of the last that a database has, by what it says. */
+export function numberOf(userVersion: unknown): number {
+  return Number(userVersion) & NUMBERS
+}
 
 /** The log in this file, which is made with the first record. What throws does it as the file system. */
 export function createRedoLog(path: string): RedoLog {
@@ -76,7 +87,7 @@ export function createRedoLog(path: string): RedoLog {
   /** Nothing that was found at first is doubted. */
   let durable: Mark | undefined
   let isDoubtful = false
-  /** Counts generations and cuts: what a sync from before says is of no use afterwards. */
+  /** Counts restarts and cuts: what a sync from before says is of no use afterwards. */
   let epoch = 0
   let buffer = Buffer.alloc(0)
 
@@ -98,13 +109,13 @@ export function createRedoLog(path: string): RedoLog {
     }
   }
 
-  function record(generation: number, text: string): Buffer {
+  function record(number: number, text: string): Buffer {
     const most = HEADER_BYTES + text.length * BYTES_PER_UNIT
     if (buffer.length < most || buffer.length > BUFFER_BYTES)
       buffer = Buffer.allocUnsafeSlow(Math.max(most, BUFFER_BYTES))
     const length = buffer.write(text, HEADER_BYTES)
     buffer.writeUInt32LE(length, 4)
-    buffer.writeUInt32LE(generation, 8)
+    buffer.writeUInt32LE(number, 8)
     const whole = buffer.subarray(0, HEADER_BYTES + length)
     buffer.writeUInt32LE(crc32(whole.subarray(4), last.sum), 0)
     return whole
@@ -134,9 +145,9 @@ export function createRedoLog(path: string): RedoLog {
 
   return {
     isUsed: () => last.end > 0 || isDoubtful,
-    append(generation, text) {
+    append(number, text) {
       if (last.end + HEADER_BYTES + text.length > MAX_BYTES) return false
-      const whole = record(generation, text)
+      const whole = record(number, text)
       const end = last.end + whole.length
       if (end > MAX_BYTES) return false
       isDoubtful = true
@@ -167,18 +178,19 @@ export function createRedoLog(path: string): RedoLog {
         setImmediate(synced, error)
       }
     },
-    read(generation) {
+    read() {
       const bytes = bytesOf(path)
-      const texts: string[] = []
+      const records: RecordOfLog[] = []
       last = START
       for (;;) {
-        const next = recordAt(bytes, last, generation)
-        if (next === undefined) break
-        texts.push(next.text)
+        const next = recordAt(bytes, last)
+        const before = records.at(-1)
+        if (next === undefined || (before && next.number !== following(before.number))) break
+        records.push({ number: next.number, text: next.text })
         last = next.mark
       }
       if (durable === undefined || durable.end > last.end) durable = last
-      return texts
+      return records
     },
     cut() {
       goTo(durable ?? START)
@@ -188,11 +200,12 @@ export function createRedoLog(path: string): RedoLog {
       goTo(START)
       isDoubtful = false
     },
+    wipe,
     close(isOver) {
       try {
         if (isOver) truncateSync(path)
       } catch {
-        // There is none, or what is in it is of a generation that the database has.
+        // There is none, or what is in it the database has.
       }
       drop()
     }
@@ -209,13 +222,14 @@ function bytesOf(path: string): Buffer {
   }
 }
 
-/** The whole record of this generation that was written behind this one, if it stands there. */
-function recordAt(bytes: Buffer, { end: start, sum: before }: Mark, generation: number) {
-  if (start + HEADER_BYTES > bytes.length || bytes.readUInt32LE(start + 8) !== generation) return undefined
+/** The whole record that was written behind this one, if it stands there. */
+function recordAt(bytes: Buffer, { end: start, sum: before }: Mark) {
+  if (start + HEADER_BYTES > bytes.length) return undefined
   const end = start + HEADER_BYTES + bytes.readUInt32LE(start + 4)
   const sum = bytes.readUInt32LE(start)
   if (end > bytes.length || sum !== crc32(bytes.subarray(start + 4, end), before)) return undefined
-  return { text: bytes.toString('utf8', start + HEADER_BYTES, end), mark: { end, sum } }
+  const text = bytes.toString('utf8', start + HEADER_BYTES, end)
+  return { number: bytes.readUInt32LE(start + 8), text, mark: { end, sum } }
 }
 
 function release(file: number): void {

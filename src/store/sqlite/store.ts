@@ -9,10 +9,11 @@ import { conditionsOf, holds } from './guards.ts'
 import { isInOrder } from './schema.ts'
 import { countQuery, type Layout, layoutOf, listQueries } from './sql.ts'
 import { createRedo, type Redone } from './redo.ts'
-import { createRedoLog, logOf } from './redo-log.ts'
+import { createRedoLogs } from './redo-logs.ts'
 import { createStatementCache } from './statements.ts'
 import { createTable, type Row, type Table } from './table.ts'
 import { createTransactions } from './transactions.ts'
+import { createWal } from './wal.ts'
 import type { Stored } from './values.ts'
 
 /** Writes at once that are still few: they go into the database without the log. */
@@ -43,12 +44,12 @@ export function createSqliteStore(options: SqliteOptions): Store {
   const cache = createDocumentCache()
   const watch = createWatch(db, cache)
   const lines = createRedo()
-  const log = hasLog(options) ? createRedoLog(logOf(options.path)) : undefined
   const redone: Redone = {
     put: (name, text) => placeOf(name).table.redo.put(text),
     remove: (name, id) => placeOf(name).table.redo.remove(id)
   }
-  const transactions = createTransactions(db, { cache, watch, lines, redone, log, few: options.few ?? FEW })
+  const logs = hasLogs(options) ? { redo: createRedoLogs(options.path), wal: createWal(db, options.path) } : undefined
+  const transactions = createTransactions(db, { cache, watch, lines, redone, logs, few: options.few ?? FEW })
   const commits = createGroupCommit(db, transactions)
   const specOf = specsByName(options.specs)
   const pathOf = createPathReader()
@@ -189,7 +190,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 }
 
 /** A database in memory has no crash to survive, and where only a look is taken nothing is written. */
-function hasLog({ path, readOnly }: SqliteOptions): boolean {
+function hasLogs({ path, readOnly }: SqliteOptions): boolean {
   return path !== ':memory:' && readOnly !== true
 }
 

@@ -3,21 +3,20 @@ import type { DocumentCache } from './cache.ts'
 import type { Watch } from './connection.ts'
 import { isRefused } from './errors.ts'
 import { type Redo, type Redone, redo } from './redo.ts'
-import type { RedoLog } from './redo-log.ts'
+import { following, numberOf, type RedoLog } from './redo-log.ts'
+import type { RedoLogs } from './redo-logs.ts'
+import { createSyncs } from './syncs.ts'
+import { createWaiting, type Kept } from './waiting.ts'
+import type { Wal } from './wal.ts'
 
 /** How long the database may lag behind the log. */
 export const LAG_MS = 250
 /** Writes per millisecond that are few: each batch of them goes into the database at once. */
 const FEW_PER_MS = 0.02
-/** Commits are counted by a number of the database; of its bits, which may be anything, so many are used. */
-const GENERATIONS = 0x7f_ff_ff_ff
-
-/** Told once, when a batch is durable, or why it is not and never will be. */
-export type Kept = (error?: unknown) => void
 
 /**
- * One transaction after the other. While there is much to write, one of them stays open for many batches, and the redo log makes
- * these durable: a page that changes with each batch is written once for all (ADR 27).
+ * One transaction after the other. While there is much to write, one of them stays open for many batches, and a redo log makes
+ * these durable: a page that changes with each batch is written once for all. No commit waits for the disk (ADR 27).
  */
 export interface Transactions {
   /** Begins one, if none is open, with what only the log has. */
@@ -32,8 +31,14 @@ export interface Transactions {
   forget(from: number): void
   /** Makes sure that the database shows all that was written. */
   catchUp(): void
-  /** Commits what is open, and takes leave of the log. */
+  /** Commits what is open, and takes leave of the logs. */
   end(): Promise<void>
+}
+
+/** What makes writes durable. */
+export interface Logs {
+  redo: RedoLogs
+  wal: Wal
 }
 
 export interface TransactionsOptions {
@@ -41,58 +46,74 @@ export interface TransactionsOptions {
   watch: Watch
   lines: Redo
   redone: Redone
-  /** Where there is none, each batch is committed. */
-  log?: RedoLog | undefined
+  /** Where there are none, a commit is all there is. */
+  logs?: Logs | undefined
   /** Writes that may come at once and still be few. */
   few: number
 }
 
-/** A batch that is in the log, and perhaps not yet durable. */
-interface Batch {
-  writes: number
-  kept: Kept
-}
-
 /** The transactions of a connection. All functions throw as SQLite and the file system do. */
 export function createTransactions(db: DatabaseSync, options: TransactionsOptions): Transactions {
-  const { cache, watch, lines, redone, log, few } = options
+  const { cache, watch, lines, redone, logs, few } = options
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
   const version = db.prepare('pragma user_version')
+  const waiting = createWaiting(cache)
+  const syncs = createSyncs({
+    waiting,
+    wal: logs?.wal,
+    onLogFailed: saveLog,
+    onDatabaseFailed: saveDatabase,
+    onDatabaseSync() {
+      const turns = logs?.redo.turns() ?? 0
+      return () => logs?.redo.release(turns)
+    },
+    onDatabaseSynced() {
+      if (isOverdue) commitInTime()
+    }
+  })
   let isOpen = false
   /** The log may have what the database lacks: at first, what a process that died has left. */
-  let isBehind = log !== undefined
-  /** A commit has failed that a crash may bring back: until one is done, nobody knows what the log would be applied to. */
+  let isBehind = logs !== undefined
+  /** A commit has failed that a crash may bring back: until one is done, nobody knows what a record would come behind. */
   let isInDoubt = false
-  let generation = 0
+  /** A sync of the database has failed: what it shows may be gone after a crash. */
+  let isUnsafe = false
+  /** Of what was written last, and of what the database has committed. */
+  let number = 0
+  let committed = 0
   let timer: NodeJS.Timeout | undefined
-  /** What is in the log and perhaps not yet durable, the oldest first. */
-  let logged: Batch[] = []
-  let loggedWrites = 0
-  /** Batches that were ever in the log, and those of them whose end is known. */
-  let added = 0
-  let told = 0
-  let syncing: Promise<void> | undefined
+  let isOverdue = false
   let writesOfLate = 0
   let lastKept = 0
 
   function open(): void {
     notice()
+    if (isUnsafe) rescue()
     if (isOpen) return
     begin.run()
     isOpen = true
     try {
       watch.look()
-      if (!log) return
-      generation = (Number(version.get()?.['user_version']) + 1) & GENERATIONS
-      if (isBehind) for (const record of log.read(generation)) redo(record, redone)
-      isBehind = false
+      if (!logs) return
+      committed = numberOf(version.get()?.['user_version'])
+      number = committed
+      if (isBehind) bringIn(logs.redo)
       timer = setTimeout(commitInTime, LAG_MS).unref()
     } catch (error) {
       rollBack()
-      isBehind = log !== undefined
+      isBehind = logs !== undefined
       throw error
     }
+  }
+
+  function bringIn(files: RedoLogs): void {
+    for (const record of files.after(committed)) {
+      redo(record.text, redone)
+      number = record.number
+    }
+    files.wipe()
+    isBehind = false
   }
 
   /** SQLite undoes a transaction by itself when memory or the disk fails a statement of it, and be it one that only reads. */
@@ -101,9 +122,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   }
 
   function rollBack(): void {
-    clearTimeout(timer)
-    isOpen = false
-    if (log?.isUsed()) isBehind = true
+    close()
+    if (logs?.redo.isUsed()) isBehind = true
     try {
       if (db.isTransaction) db.exec('rollback')
     } catch {
@@ -111,16 +131,26 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     }
   }
 
-  /** All that is in the log is durable then, and the log is over; `isMore`: and what is in no record. */
+  function close(): void {
+    clearTimeout(timer)
+    isOpen = false
+    isOverdue = false
+  }
+
+  /** The database has it all then, and soon the disk. `isMore`: also what is in no record. */
   function commitAll(isMore = false): void {
     if (!db.isTransaction) throw new Error('The transaction is undone')
-    const isNext = log !== undefined && (isMore || log.isUsed())
-    if (isNext) db.exec(`pragma user_version=${generation}`)
+    const reached = isMore ? following(number) : number
+    const isChanged = logs !== undefined && reached !== committed
+    if (isChanged) db.exec(`pragma user_version=${reached}`)
     commitOnce()
-    isOpen = false
-    clearTimeout(timer)
-    if (isNext) log.restart()
-    tell(added)
+    close()
+    number = reached
+    committed = reached
+    waiting.commit()
+    if (!isChanged) return
+    logs.redo.turn()
+    syncs.committed()
   }
 
   function commitOnce(): void {
@@ -134,64 +164,56 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   }
 
   function commitInTime(): void {
+    // Both files are needed then, until the last commit is durable.
+    isOverdue = logs?.redo.canTurn() === false
+    if (!isOpen || isOverdue) return
     try {
-      if (isOpen) commitAll()
+      commitAll()
     } catch {
       // No caller waits for this: the log has it all.
       rollBack()
     }
   }
 
-  /** One at a time: batches that come meanwhile share the next. */
-  function sync(file: RedoLog): void {
-    const reached = added
-    syncing = new Promise((resolve) => {
-      file.sync((error) => {
-        syncing = undefined
-        if (!error) tell(reached)
-        // What was added behind it may be hit too, and the next sync would not say so.
-        else if (logged.length > 0) save(file)
-        if (logged.length > 0) sync(file)
-        resolve()
-      })
-    })
-  }
-
-  async function synced(): Promise<void> {
-    if (!syncing) return
-    await syncing
-    return synced()
-  }
-
-  /** The batches up to this one are durable. */
-  function tell(reached: number): void {
-    for (const { writes, kept } of logged.splice(0, reached - told)) {
-      told++
-      loggedWrites -= writes
-      cache.settle(writes)
-      kept()
+  function saveDatabase(cause: unknown): void {
+    isUnsafe = true
+    try {
+      rescue()
+    } catch {
+      waiting.fail(cause)
+      rollBack()
     }
   }
 
-  /** Nobody knows what of the log is on the disk: the database takes it all, or it is taken back. */
-  function save(file: RedoLog): void {
+  /** Brings everything to the disk by another way than the one that has failed. Until then no sync says anything. */
+  function rescue(): void {
+    if (!logs) return
+    notice()
+    try {
+      if (isOpen) commitAll()
+      logs.wal.checkpoint()
+    } finally {
+      syncs.covered()
+    }
+    isUnsafe = false
+    waiting.reach(waiting.last(true))
+    logs.redo.release(logs.redo.turns())
+  }
+
+  /** Nobody knows what of the log is on the disk, nor of what was added behind it: the database takes it all, or it is taken back. */
+  function saveLog(log: RedoLog): void {
+    if (!waiting.needs(log)) return
+    waiting.distrust(log)
+    // What was committed already waits for the database.
+    if (!logs?.redo.isCurrent(log)) return
     try {
       open()
       commitAll()
     } catch (error) {
-      lose(file, error)
+      waiting.lose(error)
+      logs.redo.cut()
+      rollBack()
     }
-  }
-
-  function lose(file: RedoLog, error: unknown): void {
-    const lost = logged
-    logged = []
-    loggedWrites = 0
-    told = added
-    cache.undo(0)
-    file.cut()
-    rollBack()
-    for (const { kept } of lost) kept(error)
   }
 
   function isMuch(writes: number): boolean {
@@ -201,47 +223,57 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     return writesOfLate > few
   }
 
+  /** The file that has taken the record of these writes; undefined where the database has to. */
+  function logged(writes: number, record: string): RedoLog | undefined {
+    if (!logs || !isMuch(writes) || isInDoubt) return undefined
+    return logs.redo.append(following(number), record)
+  }
+
   return {
     open,
     keep(kept) {
       const writes = lines.written()
       const record = lines.take()
-      if (!log || !isMuch(writes) || isInDoubt || !log.append(generation, record)) {
-        commitAll(writes > 0)
-        cache.settle(writes)
-        return kept()
+      const log = writes > 0 ? logged(writes, record) : undefined
+      if (log) {
+        number = following(number)
+        waiting.addLogged(writes, kept, log)
+        return syncs.log(log)
       }
-      logged.push({ writes, kept })
-      loggedWrites += writes
-      added++
-      if (!syncing) sync(log)
+      // One without writes says what it has read: it waits for those before it.
+      if (writes > 0 || number === committed) commitAll(writes > 0)
+      cache.settle(writes)
+      waiting.addCommitted(kept, writes === 0 || !logs)
     },
     undo() {
-      cache.undo(loggedWrites)
+      cache.undo(waiting.unsettled())
       lines.undo(0)
       rollBack()
     },
     written: lines.written,
     forget(from) {
-      cache.undo(loggedWrites + from)
+      cache.undo(waiting.unsettled() + from)
       lines.undo(from)
     },
     catchUp() {
       notice()
+      if (isUnsafe) rescue()
       if (!isBehind) return
       open()
-      if (!log?.isUsed()) rollBack()
+      if (!logs?.redo.isUsed()) rollBack()
     },
     async end() {
-      await synced()
+      await syncs.finished()
       let isWhole = false
       try {
         notice()
-        if (isBehind) open()
+        if (isUnsafe || isBehind) open()
         if (isOpen) commitAll()
-        isWhole = true
+        await syncs.finished()
+        isWhole = !isUnsafe
       } finally {
-        log?.close(isWhole)
+        logs?.redo.close(isWhole)
+        logs?.wal.close()
       }
     }
   }
