@@ -1,6 +1,9 @@
 import { catalogue, type ErrorCode } from '../errors.ts'
 import { sentenceFor } from './sentences.ts'
 
+/** The last frame of a stream in Flowise's framing. */
+const FLOWISE_END = 'message:\ndata:{"event":"end","data":"[DONE]"}\n\n'
+
 /** What the closing frames tell of the money, as decimal credits. */
 export interface ReceiptView {
   credits_charged: number
@@ -132,20 +135,47 @@ export function createFlowiseDialect(
   mappedMetadata: () => Record<string, unknown>,
   { isStranger }: { isStranger: boolean }
 ): Dialect {
-  const end = () => flowiseFrame('end', '[DONE]')
-  return {
-    ping: ':ka\n',
-    open: () => '',
-    event: (_name, json) => rawFlowiseFrame(json),
-    succeed: (receipt) => flowiseFrame('metadata', { ...mappedMetadata(), ...(isStranger ? {} : receipt) }) + end(),
-    stop: () => flowiseFrame('abort', '[DONE]') + end(),
-    fail: ({ code }) => flowiseFailure(sentenceFor(code))
+  return new FlowiseFrames(mappedMetadata, isStranger)
+}
+
+/** A class, because each stream has one. */
+class FlowiseFrames implements Dialect {
+  readonly #mappedMetadata: () => Record<string, unknown>
+  readonly #isStranger: boolean
+
+  constructor(mappedMetadata: () => Record<string, unknown>, isStranger: boolean) {
+    this.#mappedMetadata = mappedMetadata
+    this.#isStranger = isStranger
+  }
+
+  get ping(): string {
+    return ':ka\n'
+  }
+
+  open(): string {
+    return ''
+  }
+
+  event(_name: string, json: string): string {
+    return rawFlowiseFrame(json)
+  }
+
+  succeed(receipt: ReceiptView): string {
+    return flowiseFrame('metadata', { ...this.#mappedMetadata(), ...(this.#isStranger ? {} : receipt) }) + FLOWISE_END
+  }
+
+  stop(): string {
+    return flowiseFrame('abort', '[DONE]') + FLOWISE_END
+  }
+
+  fail({ code }: Failure): string {
+    return flowiseFailure(sentenceFor(code))
   }
 }
 
 /** The last frames of a stream that failed, in Flowise's framing. */
 export function flowiseFailure(sentence: string): string {
-  return flowiseFrame('error', sentence) + flowiseFrame('end', '[DONE]')
+  return flowiseFrame('error', sentence) + FLOWISE_END
 }
 
 function flowiseFrame(event: string, data: unknown): string {
