@@ -11,7 +11,7 @@ import { createRedo } from '../../src/store/sqlite/redo.ts'
 import { createRedoLog, type RedoLog } from '../../src/store/sqlite/redo-log.ts'
 import { createRedoLogs } from '../../src/store/sqlite/redo-logs.ts'
 import { createTransactions, LAG_MS } from '../../src/store/sqlite/transactions.ts'
-import { createWal, type Wal } from '../../src/store/sqlite/wal.ts'
+import { createWal, type Wal, type WalOptions } from '../../src/store/sqlite/wal.ts'
 
 /** Longer than the database may lag behind the log. */
 export const OVERDUE_MS = LAG_MS + 50
@@ -31,6 +31,7 @@ interface Changed {
   db?: (db: DatabaseSync) => DatabaseSync
   log?: (log: RedoLog) => RedoLog
   wal?: (wal: Wal) => Wal
+  syncs?: WalOptions
 }
 
 /** Group commit over such a database, with a log that everything goes into. */
@@ -52,7 +53,7 @@ export function open(t: Test, path = join(t.testdir(), 'things.db'), changed: Ch
     const log = createRedoLog(file)
     return changed.log?.(log) ?? log
   }
-  const wal = createWal(db, path)
+  const wal = createWal(db, path, changed.syncs)
   const transactions = createTransactions(changed.db?.(db) ?? db, {
     cache,
     watch: createWatch(db, cache),
@@ -98,6 +99,7 @@ export function open(t: Test, path = join(t.testdir(), 'things.db'), changed: Ch
         await transactions.end()
       } finally {
         db.close()
+        wal.close()
       }
     }
   }

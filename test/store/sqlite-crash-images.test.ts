@@ -1,11 +1,11 @@
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, fdatasync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { RedoLog } from '../../src/store/sqlite/redo-log.ts'
 import { LAG_MS } from '../../src/store/sqlite/transactions.ts'
-import type { Wal } from '../../src/store/sqlite/wal.ts'
+import type { WalOptions } from '../../src/store/sqlite/wal.ts'
 import { PARTS } from './database-files.ts'
 import { open, turn } from './deferred.ts'
 import { createRandom } from './random.ts'
@@ -14,6 +14,7 @@ t.setTimeout(300_000)
 
 const ROUNDS = 80
 const BLOCK = 512
+const WAL_HEADER = 32
 
 function bytesOf(path: string): Buffer {
   return existsSync(path) ? readFileSync(path) : Buffer.alloc(0)
@@ -26,6 +27,7 @@ function bytesOf(path: string): Buffer {
 function slow(t: Test, random: (below: number) => number, refusals: number) {
   const path = join(t.testdir(), 'things.db')
   const durable = new Map<string, Buffer>()
+  const seen = { copies: 0, logs: new Set<string>() }
 
   function synced(file: string, done: (error: unknown) => void, real: (done: (error: unknown) => void) => void): void {
     const bytes = bytesOf(file)
@@ -46,25 +48,32 @@ function slow(t: Test, random: (below: number) => number, refusals: number) {
     const append = (number: number, text: string) => random(100) >= refusals && real.append(number, text)
     return { ...real, append, sync: (done) => synced(file, done, real.sync) }
   }
-  const wal = (real: Wal): Wal => ({ ...real, sync: (done) => synced(`${path}-wal`, done, real.sync) })
-  const store = open(t, path, { log, wal })
-  // The database itself changes only when it is closed.
-  store.db.exec('pragma wal_autocheckpoint=0; pragma wal_checkpoint(truncate)')
+  const sync: WalOptions['sync'] = (fd, done) =>
+    synced(readlinkSync(`/proc/self/fd/${fd}`), done, (end) => {
+      if (readlinkSync(`/proc/self/fd/${fd}`) === path) seen.copies++
+      seen.logs.add(bytesOf(`${path}-wal`).toString('hex', 0, WAL_HEADER))
+      fdatasync(fd, end)
+    })
+  const store = open(t, path, { log, syncs: { sync, writesPerPart: 20 } })
+  // What SQLite makes durable by itself is not seen here.
+  store.db.exec('pragma wal_checkpoint(truncate); pragma wal_autocheckpoint=0')
+  durable.set(path, readFileSync(path))
 
   /** Writes what a power failure could leave: of what no sync covers, some blocks are there and others are not. */
   function fail(image: string): void {
-    writeFileSync(image, readFileSync(path))
-    for (const part of PARTS.slice(1)) {
+    for (const part of PARTS) {
       const written = bytesOf(path + part)
       const file = Buffer.alloc(written.length)
       durable.get(path + part)?.copy(file)
       const chance = random(4)
       for (let start = 0; start < written.length; start += BLOCK)
         if (random(4) < chance) written.copy(file, start, start, start + BLOCK)
+      // Begun anew, a log of SQLite is made durable at once, as far as that.
+      if (part === '-wal') written.copy(file, 0, 0, WAL_HEADER)
       writeFileSync(image + part, file)
     }
   }
-  return { ...store, fail }
+  return { ...store, fail, seen }
 }
 
 /** All rows in the order of their names. */
@@ -134,6 +143,8 @@ async function surviveAll(t: Test, refusals: number): Promise<void> {
   await writing
   await store.close()
   t.same(acknowledged, asked)
+  const { copies, logs } = store.seen
+  t.ok(copies > 5 && logs.size > 1, `${copies} times the database was copied to, ${logs.size} times its log begun`)
   t.ok(lost > 0 && behind > 0, `${lost} times something was lost, ${behind} times the log had more`)
 }
 

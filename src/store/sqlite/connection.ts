@@ -1,3 +1,4 @@
+import { closeSync, existsSync, fdatasyncSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { CollectionSpec } from '../port.ts'
 import type { DocumentCache } from './cache.ts'
@@ -28,6 +29,7 @@ export interface SqliteOptions {
 
 /** Opens the file, with its tables in order unless it is only looked at. */
 export function connect({ path, specs, readOnly = false }: SqliteOptions): DatabaseSync {
+  if (!readOnly && existsSync(path)) syncFile(path)
   const db = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS })
   try {
     if (readOnly) return db
@@ -37,6 +39,19 @@ export function connect({ path, specs, readOnly = false }: SqliteOptions): Datab
   } catch (error) {
     db.close()
     throw error
+  }
+}
+
+/**
+ * A process that was killed may have copied to it what only the memory of the system has, and SQLite believes that durable as long
+ * as anybody else has the file open.
+ */
+function syncFile(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    fdatasyncSync(file)
+  } finally {
+    closeSync(file)
   }
 }
 

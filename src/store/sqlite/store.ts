@@ -170,6 +170,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
       await transactions.end()
     } finally {
       db.close()
+      logs?.wal.close()
     }
   }
 

@@ -22,8 +22,8 @@ export interface SyncsOptions {
   onDatabaseFailed(error: unknown): void
   /** Before a sync of the database: what to do when it has succeeded. */
   onDatabaseSync(): () => void
-  /** After each sync of the database. */
-  onDatabaseSynced(): void
+  /** After each sync of the database; `isAll`: nothing was committed meanwhile. */
+  onDatabaseSynced(isAll: boolean): void
 }
 
 /** Nothing is under way. */
@@ -60,7 +60,7 @@ export function createSyncs(options: SyncsOptions): Syncs {
         waiting.reach(last)
         release()
       }
-      options.onDatabaseSynced()
+      options.onDatabaseSynced(!error && !isUnsynced)
       syncDatabase()
       tell()
     })

@@ -31,7 +31,7 @@ export interface Transactions {
   forget(from: number): void
   /** Makes sure that the database shows all that was written. */
   catchUp(): void
-  /** Commits what is open, and takes leave of the logs. */
+  /** Commits what is open, and takes leave of the redo logs. */
   end(): Promise<void>
 }
 
@@ -68,7 +68,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
       const turns = logs?.redo.turns() ?? 0
       return () => logs?.redo.release(turns)
     },
-    onDatabaseSynced() {
+    onDatabaseSynced(isAll) {
+      if (isAll) logs?.wal.copy()
       if (isOverdue) commitInTime()
     }
   })
@@ -234,6 +235,7 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     keep(kept) {
       const writes = lines.written()
       const record = lines.take()
+      logs?.wal.wrote(writes)
       const log = writes > 0 ? logged(writes, record) : undefined
       if (log) {
         number = following(number)
@@ -273,7 +275,7 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
         isWhole = !isUnsafe
       } finally {
         logs?.redo.close(isWhole)
-        logs?.wal.close()
+        await logs?.wal.end()
       }
     }
   }
