@@ -65,7 +65,7 @@ export default fp(
       const files = request.attachments?.rows
       const dialect = createGatewayDialect({ ...exchange, chatflowId: exchange.chatflow.id, files })
       const { redaction } = exchange
-      const stream = await app.streamPrediction(request, {
+      const { writer, concluded } = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
         filter: redaction.event,
@@ -75,15 +75,16 @@ export default fp(
           startEvents(reply)
         }
       })
+      const { answer } = await concluded
       const result = app.conclude(request, 'result')
-      if (!stream.isOpen && result.code) {
+      if (!writer.isOpen && result.code) {
         liveStream?.refuse(result.code)
         throw new AppError(result.code)
       }
       // The fields of an answer in one piece have their own list, which has been applied.
-      const frames = stream.answer ? answerFrames(stream.answer, result.result) : []
+      const frames = answer ? answerFrames(answer, result.result) : []
       const receipt = await app.receiptEvent(request)
-      stream.close(
+      writer.close(
         () => frames.map(({ event, json }) => dialect.event(event, json)).join('') + closing(dialect, result, receipt)
       )
     })

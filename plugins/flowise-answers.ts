@@ -35,18 +35,19 @@ export default fp(
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
       const dialect = createFlowiseDialect(() => metadataOf(request, client), client)
-      const { isOpen, answer, close } = await app.streamPrediction(request, {
+      const { writer, concluded } = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
         filter: exchange.redaction.flowiseEvent,
         onOpen: () => startEvents(reply, FLOWISE_SSE_HEADERS)
       })
+      const { answer } = await concluded
       const result = app.conclude(request, 'flowiseResult')
       const receipt = await app.receiptEvent(request)
       // A flow that cannot stream answers in one piece, as Flowise does.
       if (answer) return sendJson(reply, flowiseReply(delivered(result), client))
-      if (!isOpen && result.code) throw new AppError(result.code)
-      close(() => closing(dialect, result, receipt))
+      if (!writer.isOpen && result.code) throw new AppError(result.code)
+      writer.close(() => closing(dialect, result, receipt))
     }
 
     function replay(request: FastifyRequest, reply: FastifyReply, { chatId, isStranger }: FlowiseCaller): void {

@@ -57,16 +57,17 @@ export default fp(
       const { exchange } = request
       if (!exchange) throw new AppError('internal_error')
       const dialect = dialectOf(request, { ...form, ...exchange, tokens: () => exchange.transcript.usage })
-      const stream = await app.streamPrediction(request, {
+      const { writer, concluded } = await app.streamPrediction(request, {
         dialect,
         writable: reply.raw,
         filter: (frame) => (frame.event === 'token' ? frame : undefined),
         onOpen: () => startEvents(reply)
       })
+      const { answer } = await concluded
       const result = app.conclude(request, 'result')
-      if (!stream.isOpen && result.code) throw new AppError(result.code)
-      const text = stream.answer ? tokenOf(dialect, result) : ''
-      stream.close(() => text + closing(dialect, result))
+      if (!writer.isOpen && result.code) throw new AppError(result.code)
+      const text = answer ? tokenOf(dialect, result) : ''
+      writer.close(() => text + closing(dialect, result))
     })
 
     app.decorate('sendOpenAiError', sendOpenAiError)

@@ -5,7 +5,7 @@ import { AppError } from '../src/errors.ts'
 import type { Exchange, Outcome } from '../src/flowise/exchange.ts'
 import { buildPredictionBody } from '../src/flowise/prediction.ts'
 import type { FilePart, PredictionRequest } from '../src/flowise/request.ts'
-import { type Run, type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
+import { type RunOptions, type RunOutput, startRun } from '../src/flowise/run.ts'
 import { nextUpstreamIds } from '../src/flowise/upstream-ids.ts'
 import { createKeeper } from '../src/history/keeper.ts'
 import { repeat } from '../src/repeat.ts'
@@ -15,8 +15,6 @@ import type { SessionRow } from '../src/store/collections.ts'
 export interface Running {
   /** Resolves with how it ended, after the money and the history are settled. */
   concluded: Promise<Outcome>
-  /** Reads on after the output said stop. */
-  resume(): void
 }
 
 declare module 'fastify' {
@@ -39,7 +37,6 @@ const HISTORY_RETRIES_MS = [200, 1000, 5000, 15_000, 30_000]
 export default fp(
   async function prediction(app: FastifyInstance) {
     const { clock } = app
-    const { firstByteTimeoutMs, idleTimeoutMs, deadlineMs, maxAnswerBytes } = app.config.flowise
     const upstreamOf = (session: SessionRow | undefined) => nextUpstreamIds(session ?? null, app.ids.uuid)
 
     app.decorate('startPrediction', async function startPrediction(request, output) {
@@ -51,14 +48,14 @@ export default fp(
       const opened = exchange.outcome ? undefined : await open(request, exchange, asked)
       const streaming = opened !== undefined && asked.wantsStream && (await canStream(exchange))
       // The client may have left at any step; what never reaches Flowise ends here.
-      if (opened === undefined || exchange.outcome) return { concluded: concluded(exchange), resume: nothing }
+      if (opened === undefined || exchange.outcome) return { concluded: exchange.concluded }
       const { upstream } = opened.session
-      const { resume } = start({
+      start({
         exchange,
         hold: bill.hold,
         client: app.flowise,
         clock,
-        limits: { firstByteTimeoutMs, idleTimeoutMs, deadlineMs, maxAnswerBytes },
+        limits: app.config.flowise,
         body: buildPredictionBody({
           ...asked,
           question: asked.question === '' ? undefined : asked.question,
@@ -74,16 +71,15 @@ export default fp(
         ...(output ? { output } : {}),
         track: (work) => void app.lifecycle.track(work)
       })
-      return { concluded: concluded(exchange), resume }
+      return { concluded: exchange.concluded }
     })
 
     /** What cannot even be sent is a fault of the gateway, and still ends the exchange. */
-    function start(options: RunOptions): Run {
+    function start(options: RunOptions): void {
       try {
-        return startRun(options)
+        startRun(options)
       } catch (error) {
         options.exchange.end({ ending: 'failed_before_output', code: 'internal_error', cause: error, isClean: true })
-        return { resume: nothing }
       }
     }
 
@@ -208,11 +204,5 @@ export default fp(
     dependencies: ['exchange', 'attachments', 'credits', 'history', 'flowise', 'metrics', 'lifecycle']
   }
 )
-
-async function concluded(exchange: Exchange): Promise<Outcome> {
-  const outcome = await exchange.ended
-  await exchange.concluded
-  return outcome
-}
 
 function nothing(): undefined {}
