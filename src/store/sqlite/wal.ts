@@ -94,7 +94,8 @@ function createParts(path: string, sync: (fd: number, done: (error: unknown) => 
         reader ??= new DatabaseSync(path, { readOnly: true })
         copier ??= withoutSyncs(path)
         fd ??= openSync(path, 'r+')
-        reader.exec('begin; select count(*) from sqlite_schema')
+        // It reads no more than the first page.
+        reader.exec('begin; pragma user_version')
         isHeld = true
         copier.exec('pragma wal_checkpoint(passive)')
       } catch {
