@@ -2,7 +2,9 @@ import { closeSync, existsSync, fdatasyncSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { CollectionSpec } from '../port.ts'
 import type { DocumentCache } from './cache.ts'
+import { logsOf } from './redo-logs.ts'
 import { isInOrder, prepareTables } from './schema.ts'
+import { walOf } from './wal.ts'
 
 /** How long a statement waits for a lock of another process before it gives up. */
 const BUSY_TIMEOUT_MS = 2_000
@@ -29,7 +31,7 @@ export interface SqliteOptions {
 
 /** Opens the file, with its tables in order unless it is only looked at. */
 export function connect({ path, specs, readOnly = false }: SqliteOptions): DatabaseSync {
-  if (!readOnly && existsSync(path)) syncFile(path)
+  if (!readOnly && existsSync(path)) syncAll(path)
   const db = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS })
   try {
     if (readOnly) return db
@@ -43,9 +45,14 @@ export function connect({ path, specs, readOnly = false }: SqliteOptions): Datab
 }
 
 /**
- * A process that was killed may have copied to it what only the memory of the system has, and SQLite believes that durable as long
- * as anybody else has the file open.
+ * A process that was killed may have left what only the memory of the system has: a commit, for which records would be given up
+ * that the disk has; a record, behind which others would be acknowledged; a copy of SQLite's log, which SQLite believes durable
+ * as long as anybody else has the file open.
  */
+function syncAll(path: string): void {
+  for (const file of [path, walOf(path), ...logsOf(path)]) if (existsSync(file)) syncFile(file)
+}
+
 function syncFile(path: string): void {
   const file = openSync(path, 'r+')
   try {

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -48,7 +49,7 @@ export interface RedoLog {
   cut(): void
   /** Nobody needs what is in it: the next record is the first. */
   restart(): void
-  /** Makes sure that what stands behind the last record, or in the place of the first, is none. */
+  /** Makes sure that what stands behind the last record, or in the place of the first, is none, whatever crashes. */
   wipe(): void
   /** Ends the use of the file; `isOver`: nobody needs what is in it. */
   close(isOver: boolean): void
@@ -122,7 +123,7 @@ export function createRedoLog(path: string): RedoLog {
   }
 
   /** Spoils what stands behind the end, and begins anew with the file, which may be well again. */
-  function wipe(): void {
+  function spoil(): void {
     try {
       writeAll(opened(), Buffer.alloc(HEADER_BYTES), last.end)
     } catch {
@@ -156,7 +157,7 @@ export function createRedoLog(path: string): RedoLog {
         reserve(file, end)
         writeAll(file, whole, last.end)
       } catch {
-        wipe()
+        spoil()
         return false
       }
       last = { end, sum: whole.readUInt32LE(0) }
@@ -194,13 +195,20 @@ export function createRedoLog(path: string): RedoLog {
     },
     cut() {
       goTo(durable ?? START)
-      wipe()
+      spoil()
     },
     restart() {
       goTo(START)
       isDoubtful = false
     },
-    wipe,
+    wipe() {
+      try {
+        writeAll(opened(), Buffer.alloc(HEADER_BYTES), last.end)
+        fdatasyncSync(opened())
+      } finally {
+        drop()
+      }
+    },
     close(isOver) {
       try {
         if (isOver) truncateSync(path)

@@ -86,9 +86,9 @@ export function createRedoLogs(database: string, make: (path: string) => RedoLog
       return records
     },
     wipe() {
-      isFirstLook = false
       for (const log of strange) log.wipe()
       strange = []
+      isFirstLook = false
     },
     canTurn: () => other.since === 0,
     turn() {

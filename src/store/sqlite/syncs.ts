@@ -10,6 +10,8 @@ export interface Syncs {
   committed(): void
   /** What was committed is durable by another way, or has to become so. */
   covered(): void
+  /** Whether a sync of the database will end. */
+  isAwaited(): boolean
   /** Resolves when nothing is left to sync. */
   finished(): Promise<void>
 }
@@ -85,6 +87,7 @@ export function createSyncs(options: SyncsOptions): Syncs {
     covered() {
       isUnsynced = false
     },
+    isAwaited: () => isSyncing || isUnsynced,
     async finished() {
       while (!isFinished()) await new Promise<void>((resolve) => onFinished.push(resolve))
     }

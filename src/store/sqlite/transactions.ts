@@ -165,8 +165,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   }
 
   function commitInTime(): void {
-    // Both files are needed then, until the last commit is durable.
-    isOverdue = logs?.redo.canTurn() === false
+    // Both files are needed then, until the last commit is durable; or since a crash, and nothing will end that but a commit.
+    isOverdue = logs?.redo.canTurn() === false && syncs.isAwaited()
     if (!isOpen || isOverdue) return
     try {
       commitAll()

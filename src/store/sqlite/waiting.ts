@@ -33,9 +33,9 @@ export interface Waiting {
   commit(): void
   /** How many writes are neither committed nor acknowledged. */
   unsettled(): number
-  /** Refuses what is neither committed nor durable; the transaction is to be undone. */
+  /** Refuses what is neither committed nor durable, and all behind it; the transaction is to be undone. */
   lose(error: unknown): void
-  /** Refuses all that is not known to be durable; the transaction is to be undone. */
+  /** Refuses all that is not known to be durable, and all behind it; the transaction is to be undone. */
   fail(error: unknown): void
 }
 
@@ -60,13 +60,17 @@ export function createWaiting(cache: DocumentCache): Waiting {
     }
   }
 
-  /** What can still be undone is undone, and may come back. */
+  /**
+   * What can still be undone is undone, and may come back. What was asked for behind the first that is refused goes with it,
+   * durable or not: it was worked out from that one, and after a crash nothing is applied behind what is missing.
+   */
   function refuse(isRefused: (batch: Batch) => boolean, error: unknown): void {
     cache.undo(0)
     unsettled = 0
     for (const batch of batches) batch.writes = 0
-    const refused = batches.filter(isRefused)
-    batches = batches.filter((batch) => !refused.includes(batch))
+    const first = batches.findIndex(isRefused)
+    const refused = first === -1 ? [] : batches.slice(first)
+    batches = batches.slice(0, batches.length - refused.length)
     for (const { kept } of refused) kept(error)
     tell()
   }

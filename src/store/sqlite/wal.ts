@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, openSync } from 'node:fs'
+import { closeSync, fdatasync, openSync, realpathSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { AppError } from '../../errors.ts'
 
@@ -13,7 +13,7 @@ export interface Wal {
   sync(done: (error: unknown) => void): void
   /** Counts writes for `copy`. */
   wrote(writes: number): void
-  /** Now and then copies into the database what was committed; all of that must be durable here. Does not wait for the disk. */
+  /** Now and then, after a sync, copies into the database what that has made durable. Does not wait for the disk. */
   copy(): void
   /** Makes durable all that was committed, in the database itself. @throws store_unavailable when it does not take everything */
   checkpoint(): void
@@ -27,14 +27,20 @@ export interface WalOptions {
   /** As fdatasync. */
   sync?: (fd: number, done: (error: unknown) => void) => void
   writesPerPart?: number
+  maxFrames?: number
+}
+
+/** SQLite's log beside this database, which is there; a link it has beside what that leads to. */
+export function walOf(path: string): string {
+  return `${realpathSync(path)}-wal`
 }
 
 /** The log of the database in this file, which this connection has opened. */
 export function createWal(db: DatabaseSync, path: string, options: WalOptions = {}): Wal {
-  const { sync = fdatasync, writesPerPart = WRITES_PER_PART } = options
-  db.exec(`pragma wal_autocheckpoint=${MAX_FRAMES}`)
+  const { sync = fdatasync, writesPerPart = WRITES_PER_PART, maxFrames = MAX_FRAMES } = options
+  db.exec(`pragma wal_autocheckpoint=${maxFrames}`)
   const checkpoint = db.prepare('pragma wal_checkpoint(passive)')
-  const parts = createParts(path, sync)
+  const parts = createParts(path, { sync, maxFrames })
   let fd: number | undefined
   let writes = 0
 
@@ -42,8 +48,12 @@ export function createWal(db: DatabaseSync, path: string, options: WalOptions = 
     sync(done) {
       try {
         // SQLite removes the file with its last connection and at no other time.
-        fd ??= openSync(`${path}-wal`, 'r+')
-        sync(fd, done)
+        fd ??= openSync(walOf(path), 'r+')
+        if (writes >= writesPerPart) parts.hold()
+        sync(fd, (error) => {
+          if (error) parts.letGo()
+          done(error)
+        })
       } catch (error) {
         setImmediate(done, error)
       }
@@ -52,9 +62,7 @@ export function createWal(db: DatabaseSync, path: string, options: WalOptions = 
       writes += more
     },
     copy() {
-      if (writes < writesPerPart) return
-      writes = 0
-      parts.copy()
+      if (parts.copy()) writes = 0
     },
     checkpoint() {
       const { log, checkpointed } = checkpoint.get() ?? {}
@@ -71,52 +79,69 @@ export function createWal(db: DatabaseSync, path: string, options: WalOptions = 
 }
 
 /**
- * Copies what the log has into the database, which SQLite would do in one go and with two syncs on the event loop. The log may not
- * be begun anew before the copy is durable: a reader who stands at its end keeps SQLite from that.
+ * Copies what the log has into the database, which SQLite would do in one go and with two syncs on the event loop. A reader stands
+ * where the sync of the log began: what others commit meanwhile is not copied, and the log not begun anew before the copy is durable.
  */
-function createParts(path: string, sync: (fd: number, done: (error: unknown) => void) => void) {
+function createParts(path: string, { sync, maxFrames }: Required<Omit<WalOptions, 'writesPerPart'>>) {
   let reader: DatabaseSync | undefined
   let copier: DatabaseSync | undefined
   let fd: number | undefined
-  /** The reader stands there. */
-  let isHeld = false
+  /** Something was copied, and may not be durable. */
+  let isCopied = false
+  let frames = 0
   let syncing: Promise<void> | undefined
 
-  function release(): void {
-    reader?.exec('rollback')
-    isHeld = false
+  function letGo(): void {
+    if (!isCopied && reader?.isTransaction) reader.exec('rollback')
   }
 
   return {
-    copy() {
-      if (isHeld) return
-      try {
-        reader ??= new DatabaseSync(path, { readOnly: true })
-        copier ??= withoutSyncs(path)
-        fd ??= openSync(path, 'r+')
-        // It reads no more than the first page.
-        reader.exec('begin; pragma user_version')
-        isHeld = true
-        copier.exec('pragma wal_checkpoint(passive)')
-      } catch {
-        // Nothing counts as copied then.
-        if (isHeld) release()
+    hold() {
+      if (isCopied) return
+      letGo()
+      // SQLite brings in the last of a log that is too long with a commit beside which nobody reads.
+      if (frames >= maxFrames) {
+        frames = 0
         return
       }
+      try {
+        reader ??= new DatabaseSync(path, { readOnly: true })
+        // It reads no more than the first page.
+        reader.exec('begin; pragma user_version')
+      } catch {
+        letGo()
+      }
+    },
+    letGo,
+    /** Whether it has begun. */
+    copy(): boolean {
+      if (isCopied || !reader?.isTransaction) return false
+      try {
+        copier ??= new DatabaseSync(path)
+        fd ??= openSync(path, 'r+')
+        frames = copyWith(copier)
+      } catch {
+        // Nothing counts as copied then.
+        letGo()
+        return false
+      }
       const file = fd
+      isCopied = true
       syncing = new Promise((resolve) => {
         sync(file, (error) => {
           // Only the log is sure to have it then: it stays, and grows, and the next start copies it once more.
-          if (!error) release()
+          if (!error) isCopied = false
+          letGo()
           resolve()
         })
       })
+      return true
     },
     async end() {
       await syncing
       copier?.close()
       // SQLite removes the log with the last connection.
-      if (!isHeld) reader?.close()
+      if (!isCopied) reader?.close()
     },
     close() {
       // To close any descriptor of a file ends all locks on it that the process has (POSIX).
@@ -126,8 +151,12 @@ function createParts(path: string, sync: (fd: number, done: (error: unknown) => 
   }
 }
 
-function withoutSyncs(path: string): DatabaseSync {
-  const db = new DatabaseSync(path)
-  db.exec('pragma synchronous=off')
-  return db
+/** Copies without a sync, and answers how long the log is. Where nobody closes the store, the connection may be the last one. */
+function copyWith(copier: DatabaseSync): number {
+  copier.exec('pragma synchronous=off')
+  try {
+    return Number(copier.prepare('pragma wal_checkpoint(passive)').get()?.['log'])
+  } finally {
+    copier.exec('pragma synchronous=normal')
+  }
 }
