@@ -60,6 +60,39 @@ t.test('what is durable behind what is not goes with it', async (t) => {
   await closing
 })
 
+t.test('records that were taken back do not come behind another of their numbers', async (t) => {
+  const syncs: Done[] = []
+  let isHeld = false
+  let isFull = false
+  const log = (real: RedoLog): RedoLog => ({
+    ...real,
+    append: (number, text) => !isFull && real.append(number, text),
+    sync: (done) => (isHeld ? void syncs.push(done) : real.sync(done))
+  })
+  const { path, insert, ids, close } = open(t, join(t.testdir(), 'things.db'), { log })
+  await insert('a')
+  isHeld = true
+  const refused = Promise.allSettled([insert('b'), turn().then(() => insert('c', 'nobody'))])
+  while (!fs.existsSync(`${path}-redo`) || !fs.readFileSync(`${path}-redo`).includes('"c"')) await turn()
+  const before = fs.readFileSync(`${path}-redo`)
+  syncs.shift()?.(new Error('broken'))
+  for (const { status } of await refused) t.equal(status, 'rejected')
+  isHeld = false
+  isFull = true
+  t.equal(await insert('d'), 'd')
+  isFull = false
+  t.equal(await insert('e'), 'e')
+  const image = join(t.testdirName, 'image.db')
+  copyDatabase(path, image)
+  // What was written in their place is not on the disk.
+  fs.writeFileSync(`${image}-redo`, before)
+  const after = open(t, image)
+  t.same(after.ids(), ['a', 'd', 'e'])
+  await after.close()
+  t.same(ids(), ['a', 'd', 'e'])
+  await close()
+})
+
 t.test('what was read of a write that is refused is not answered', (t) => {
   const waiting = createWaiting(createDocumentCache())
   const log = createRedoLog(join(t.testdir(), 'redo'))

@@ -83,6 +83,8 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   /** Of what was written last, and of what the database has committed. */
   let number = 0
   let committed = 0
+  /** The last of the records that were taken back: a crash may bring them, and none of their numbers may be another's. */
+  let lost: number | undefined
   let timer: NodeJS.Timeout | undefined
   let isOverdue = false
   let writesOfLate = 0
@@ -141,11 +143,12 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
   /** The database has it all then, and soon the disk. `isMore`: also what is in no record. */
   function commitAll(isMore = false): void {
     if (!db.isTransaction) throw new Error('The transaction is undone')
-    const reached = isMore ? following(number) : number
+    const reached = isMore ? following(lost ?? number) : number
     const isChanged = logs !== undefined && reached !== committed
     if (isChanged) db.exec(`pragma user_version=${reached}`)
     commitOnce()
     close()
+    if (isMore) lost = undefined
     number = reached
     committed = reached
     waiting.commit()
@@ -207,10 +210,12 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
     waiting.distrust(log)
     // What was committed already waits for the database.
     if (!logs?.redo.isCurrent(log)) return
+    const last = number
     try {
       open()
       commitAll()
     } catch (error) {
+      lost = last
       waiting.lose(error)
       logs.redo.cut()
       rollBack()
@@ -226,7 +231,7 @@ export function createTransactions(db: DatabaseSync, options: TransactionsOption
 
   /** The file that has taken the record of these writes; undefined where the database has to. */
   function logged(writes: number, record: string): RedoLog | undefined {
-    if (!logs || !isMuch(writes) || isInDoubt) return undefined
+    if (!logs || !isMuch(writes) || isInDoubt || lost !== undefined) return undefined
     return logs.redo.append(following(number), record)
   }
 
