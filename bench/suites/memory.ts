@@ -3,8 +3,7 @@ import { BASELINE, gatewaysOn, httpProxy, type Running, undiciDispatch } from '.
 import { requestsFor } from '../targets.ts'
 import type { Bench, Measured, Suite } from './suite.ts'
 
-/** What a process comes to have once, whatever is open: caches that are full, code that is compiled. */
-const WARM = { answers: 3000, connections: 64, streams: 100 }
+const WARM = 100
 const openOf = (isQuick: boolean): number => (isQuick ? 500 : 1000)
 const SETTLE_MS = 500
 const KIB = 1024
@@ -15,7 +14,7 @@ const goal = { metric: 'perStream', to: BASELINE, atMost: 0.9, digits: 2 } as co
 export const memorySuite: Suite = {
   title: 'Memory of open streams',
   text: (isQuick) =>
-    `Resident memory with ${openOf(isQuick)} streams open that have had one token, less what the process had after ${WARM.answers} answers and ${WARM.streams} streams that came and went, ` +
+    `Resident memory with ${openOf(isQuick)} streams open that have had one token, less what the process had after ${WARM} streams that came and went, ` +
     'each time after a garbage collection. A new process for each measurement.',
   metrics: [
     { key: 'perStream', title: 'KiB per open stream', digits: 1, ratioTo: BASELINE },
@@ -35,12 +34,7 @@ export const memorySuite: Suite = {
   async measure(bench: Bench, running: Running): Promise<Measured> {
     const { ask } = running
     if (!ask) return {}
-    const { answers, connections, streams } = WARM
-    await bench.ask('saturate', {
-      requests: requestsFor(running.target, { flow: 'answer', isStream: false, connections }),
-      amount: answers
-    })
-    await open(bench, running, streams)
+    await open(bench, running, WARM)
     await bench.ask('leave')
     await pause(SETTLE_MS)
     const before = await ask('rssBytes')
