@@ -18,7 +18,7 @@ RUN mkdir -p /data node_modules/.cache && chown 1000:1000 /data node_modules/.ca
 USER 1000:1000
 # What Node makes of the sources is kept in the image, by a start of the demo that is ended again: it is found by its user and
 # the options of Node, and later nobody may write there.
-RUN NODE_ENV=development DATA_DIR=/tmp/demo timeout 20 node --max-semi-space-size=16 src/server.js > /dev/null; \
+RUN NODE_ENV=development DATA_DIR=/tmp/demo timeout 20 node --max-semi-space-size=16 --single-threaded-gc src/server.js > /dev/null; \
   rm -r /tmp/demo && test -d node_modules/.cache/compiled
 USER 0:0
 RUN chown -R 0:0 node_modules/.cache && chmod -R a+rX node_modules/.cache
@@ -30,4 +30,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "const { env, exit } = process; require(env.TLS_CERT_FILE ? 'https' : 'http').get({ host: '127.0.0.1', port: env.PORT, path: '/health', rejectUnauthorized: false }, (reply) => exit(reply.statusCode === 200 ? 0 : 1)).on('error', () => exit(1))"]
 # Without a shell, so that signals reach the process itself.
-CMD ["node", "--max-semi-space-size=16", "src/server.js"]
+CMD ["node", "--max-semi-space-size=16", "--single-threaded-gc", "src/server.js"]
