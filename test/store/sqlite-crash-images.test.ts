@@ -158,5 +158,5 @@ t.test('whatever has reached the disk: it is the first so many writes, and all t
   await t.test('by the logs and the database', (t) => survive(t, 5))
   await t.test('mostly by the database', (t) => survive(t, 50))
   const { copies, begun } = seen
-  t.ok(copies > 10 && begun > 5, `${copies} times the database was copied to, ${begun} times its log begun`)
+  t.ok(copies > 5 && begun > 3, `${copies} times the database was copied to, ${begun} times its log begun`)
 })
