@@ -23,14 +23,16 @@ function held(t: Test) {
   const beside = new DatabaseSync(store.path, { readOnly: true })
   t.teardown(() => beside.close())
   const count = () => beside.prepare('select count(*) as n from things').get()?.['n']
-  /** Ends the syncs that are under way, and those that come of it. */
-  const release = async () => {
+  /** Ends the syncs that are under way, too, and those that come of it. */
+  const close = async () => {
+    const closing = store.close()
     for (let rest = 5; rest > 0; rest--) {
       for (const done of syncs.splice(0)) done()
       await turn()
     }
+    await closing
   }
-  return { ...store, syncs, state, count, release }
+  return { ...store, syncs, state, count, close }
 }
 
 /** What a power failure would leave that takes all of SQLite's log: opened. */
@@ -42,7 +44,7 @@ function afterPowerFailure(t: Test, path: string) {
 }
 
 t.test('the records of a commit are kept until it is durable, and the next commit waits for that', async (t) => {
-  const { path, insert, ids, count, syncs, release, close } = held(t)
+  const { path, insert, ids, count, syncs, close } = held(t)
   await insert('a')
   await pause(OVERDUE_MS)
   t.equal(count(), 1, 'committed')
@@ -58,13 +60,11 @@ t.test('the records of a commit are kept until it is durable, and the next commi
   syncs.shift()?.()
   t.equal(count(), 3, 'overdue')
   t.same(ids(), ['a', 'b', 'c'])
-  const closing = close()
-  await release()
-  await closing
+  await close()
 })
 
 t.test('what comes behind a record that is not there is not applied', async (t) => {
-  const { path, insert, release, close } = held(t)
+  const { path, insert, close } = held(t)
   await insert('a')
   await insert('b')
   await pause(OVERDUE_MS)
@@ -83,13 +83,11 @@ t.test('what comes behind a record that is not there is not applied', async (t) 
   const last = open(t, later)
   t.same(last.ids(), ['a', 'd'], 'and does not come back')
   await Promise.all([after.close(), last.close()])
-  const closing = close()
-  await release()
-  await closing
+  await close()
 })
 
 t.test('a sync of the database that fails is made good by a checkpoint', async (t) => {
-  const { path, insert, ids, count, syncs, release, close } = held(t)
+  const { path, insert, ids, count, syncs, close } = held(t)
   await insert('a')
   await pause(OVERDUE_MS)
   const b = insert('b')
@@ -103,13 +101,11 @@ t.test('a sync of the database that fails is made good by a checkpoint', async (
   t.same(alone.ids(), ['a', 'b'], 'the file alone has it all')
   await alone.close()
   t.same(ids(), ['a', 'b'])
-  const closing = close()
-  await release()
-  await closing
+  await close()
 })
 
 t.test('while that fails too, nothing is answered that could be gone, and nothing is lost that was', async (t) => {
-  const { path, insert, ids, state, syncs, release, close } = held(t)
+  const { path, insert, ids, state, syncs, close } = held(t)
   await insert('a')
   await pause(OVERDUE_MS)
   await insert('b')
@@ -124,9 +120,7 @@ t.test('while that fails too, nothing is answered that could be gone, and nothin
   state.isBroken = false
   t.same(ids(), ['a', 'b'], 'as soon as the disk is well again')
   t.equal(await insert('d'), 'd')
-  const closing = close()
-  await release()
-  await closing
+  await close()
   const last = open(t, path)
   t.same(last.ids(), ['a', 'b', 'd'])
   await last.close()

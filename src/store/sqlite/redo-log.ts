@@ -122,10 +122,17 @@ export function createRedoLog(path: string): RedoLog {
     return whole
   }
 
+  /** Makes what stands behind the end no record. */
+  function blank(): number {
+    const file = opened()
+    writeAll(file, Buffer.alloc(HEADER_BYTES), last.end)
+    return file
+  }
+
   /** Spoils what stands behind the end, and begins anew with the file, which may be well again. */
   function spoil(): void {
     try {
-      writeAll(opened(), Buffer.alloc(HEADER_BYTES), last.end)
+      blank()
     } catch {
       // Then it may come back: nobody was told that it never will.
     }
@@ -203,8 +210,7 @@ export function createRedoLog(path: string): RedoLog {
     },
     wipe() {
       try {
-        writeAll(opened(), Buffer.alloc(HEADER_BYTES), last.end)
-        fdatasyncSync(opened())
+        fdatasyncSync(blank())
       } finally {
         drop()
       }
