@@ -53,9 +53,7 @@ export interface ExchangeSeed {
  */
 export interface Exchange extends ExchangeSeed {
   readonly outcome: Outcome | undefined
-  /** Resolves once, with how it ended. */
-  readonly ended: Promise<Outcome>
-  /** Resolves with the same when every reader and closer has finished; never rejects. */
+  /** Resolves once, with how it ended, when every reader and closer has finished; never rejects. */
   readonly concluded: Promise<Outcome>
   /** What the money came to; written by credits before `concluded`. */
   receipt: Receipt | undefined
@@ -124,10 +122,6 @@ class OpenExchange implements Exchange {
     const { promise, resolve } = Promise.withResolvers<Outcome>()
     this.concluded = promise
     this.#conclude = resolve
-  }
-
-  get ended(): Promise<Outcome> {
-    return new Promise((resolve) => this.whenEnded(resolve))
   }
 
   end(outcome: Outcome): boolean {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createExchange, type Outcome } from '../../src/flowise/exchange.ts'
+import { createExchange, type Exchange, type Outcome } from '../../src/flowise/exchange.ts'
 import { createRedaction } from '../../src/flowise/redaction.ts'
 import { createTranscript } from '../../src/flowise/transcript.ts'
 
@@ -21,6 +21,11 @@ function open() {
   })
 }
 
+/** How it ends, told to a reader. */
+function endOf(exchange: Exchange): Promise<Outcome> {
+  return new Promise((resolve) => exchange.whenEnded(resolve))
+}
+
 t.test('the first outcome stands and everybody is told once, closers after readers', async (t) => {
   const exchange = open()
   const told: string[] = []
@@ -35,7 +40,7 @@ t.test('the first outcome stands and everybody is told once, closers after reade
   t.equal(exchange.end(COMPLETED), true)
   t.equal(exchange.end({ ending: 'stopped', isClean: false }), false)
   exchange.stop('abandoned')
-  t.same(await exchange.ended, COMPLETED)
+  t.same(await endOf(exchange), COMPLETED)
   t.same(told, [])
   slow.resolve()
   await exchange.concluded
@@ -55,7 +60,7 @@ t.test('who comes after the end is told at once', async (t) => {
 t.test('a stop before anybody runs it ends it as refused; then the listener decides', async (t) => {
   const early = open()
   early.stop('drained')
-  t.match(await early.ended, { ending: 'refused', code: 'draining' })
+  t.match(await endOf(early), { ending: 'refused', code: 'draining' })
   const running = open()
   const reasons: string[] = []
   running.onStop((reason) => void reasons.push(reason))

@@ -100,7 +100,7 @@ async function startHeld(t: Test, collection: string) {
     await reached.promise
     const [exchange] = gateway.app.exchanges.values()
     wire.leave()
-    await exchange?.ended
+    await new Promise((resolve) => exchange?.whenEnded(() => resolve(undefined)))
   }
   return { ...gateway, user, ask, leaveDuringWrite, release: released.resolve }
 }
